@@ -1,0 +1,39 @@
+# make demo   the whole thing at work: two directors, three web servers, one client, real VRRP and IPVS
+# make test   every test: unit, race, fuzz corpora, real kernel, real peers
+SHELL   := /bin/bash
+MODULES := . examples integration
+export PATH := $(CURDIR)/bin:$(PATH)
+
+.PHONY: all setup build lint test unit demo incident clean
+
+all: build
+
+setup: ## programs that the lab needs: User Mode Linux, keepalived, nginx, ipvsadm, tcpdump
+	@internal/lab/install.sh
+
+build: ## programs into bin/
+	@mkdir -p bin
+	go build -C examples -o ../bin/ ./...
+
+demo: setup build ## under a minute; works as root, cleans up after itself
+	@bin/demo
+
+incident: setup build ## the outage this project starts from, told with real parts
+	@bin/incident
+
+lint: bin/staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these files:"; gofmt -l .; exit 1; }
+	@set -e; for m in $(MODULES); do echo "lint $$m"; \
+		(cd $$m && go vet ./... && GOOS=darwin go vet ./... && staticcheck ./...); done
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	@mkdir -p bin
+	GOWORK=off go build -C tools -o ../bin/ honnef.co/go/tools/cmd/staticcheck
+
+test: setup build lint unit ## what CI runs
+
+unit:
+	@set -e; for m in $(MODULES); do echo "test $$m"; (cd $$m && go test -race -count=1 ./...); done
+
+clean:
+	rm -rf bin
