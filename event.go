@@ -1,0 +1,175 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// ErrClosed is what [Subscription.Next] returns when no event will follow: the subscription was closed, or the
+// Controller's Run has ended, and everything buffered has been read.
+var ErrClosed = errors.New("holdfast: subscription is closed")
+
+// EventKind says what an [Event] is about.
+type EventKind string
+
+// The kinds of events. Object, From and To of an Event depend on it.
+const (
+	// EventInstance: a VRRP instance changed state. Object is its name, From and To are its states (MASTER, ...).
+	EventInstance EventKind = "instance"
+	// EventServer: a check changed its verdict on a real server. Object is "service server", To is UP or DOWN.
+	EventServer EventKind = "server"
+	// EventService: a service gained or lost its quorum. Object is the service, To is UP or DOWN.
+	EventService EventKind = "service"
+	// EventRepair: the table had drifted from the wish and was put right. Object is the service.
+	EventRepair EventKind = "repair"
+	// EventApply: a Spec came into force. Reason sums up what changed.
+	EventApply EventKind = "apply"
+	// EventError: something could not be done and will be tried again. Reason is the error's text.
+	EventError EventKind = "error"
+)
+
+// Event is one thing that happened. Events of one Controller are numbered without gaps, and every subscriber sees them
+// in that order.
+type Event struct {
+	// Seq counts events from 1 in the order in which they happened.
+	Seq uint64 `json:"seq"`
+	// Time is when it happened, by the host's clock.
+	Time time.Time `json:"time"`
+	Kind EventKind `json:"kind"`
+	// Object names what it happened to; see the kinds.
+	Object string `json:"object"`
+	// From and To are the states before and after, empty where the kind has none.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	// Reason is one line for a person.
+	Reason string `json:"reason,omitempty"`
+	// Missed counts the events just before this one that this subscriber lost because it read too slowly.
+	Missed uint64 `json:"missed,omitempty"`
+}
+
+// Subscription is one reader's view of the events. It is made by [Controller.Subscribe]; one goroutine may read it while
+// another closes it.
+type Subscription struct {
+	hub  *hub
+	wake chan struct{} // holds a token while there is something to look at
+
+	mu     sync.Mutex // guards the fields below
+	queue  []Event    // at most limit
+	limit  int
+	missed uint64
+	closed bool
+}
+
+// Next returns the next event. It waits for one until ctx ends, then returns ctx's error, and returns [ErrClosed] when
+// none will follow.
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	for {
+		e, ok, err := s.pop()
+		if ok || err != nil {
+			return e, err
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		}
+	}
+}
+
+// Close ends the subscription. Next still returns what was buffered.
+func (s *Subscription) Close() {
+	s.hub.drop(s)
+	s.end()
+}
+
+func (s *Subscription) pop() (Event, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		if s.closed {
+			return Event{}, false, ErrClosed
+		}
+		return Event{}, false, nil
+	}
+	e := s.queue[0]
+	e.Missed, s.missed = s.missed, 0
+	s.queue = s.queue[1:]
+	return e, true, nil
+}
+
+// push keeps the newest events: what a slow reader needs most is how things stand now.
+func (s *Subscription) push(e Event) {
+	s.mu.Lock()
+	if len(s.queue) == s.limit {
+		s.queue = s.queue[1:]
+		s.missed++
+	}
+	s.queue = append(s.queue, e)
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Subscription) end() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Subscription) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// hub numbers events and hands them to every subscription without ever waiting for one.
+type hub struct {
+	mu     sync.Mutex // guards the fields below
+	seq    uint64
+	subs   map[*Subscription]struct{}
+	closed bool
+}
+
+func (h *hub) subscribe(limit int) *Subscription {
+	s := &Subscription{hub: h, wake: make(chan struct{}, 1), limit: max(limit, 1)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		s.closed = true
+		return s
+	}
+	if h.subs == nil {
+		h.subs = make(map[*Subscription]struct{})
+	}
+	h.subs[s] = struct{}{}
+	return s
+}
+
+func (h *hub) drop(s *Subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subs, s)
+}
+
+func (h *hub) publish(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seq++
+	e.Seq = h.seq
+	for s := range h.subs {
+		s.push(e)
+	}
+}
+
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for s := range h.subs {
+		s.end()
+	}
+	clear(h.subs)
+}
