@@ -1,0 +1,102 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kernel is for tests named TestKernel... that need ip_vs. Where the running kernel has it, the answer is true and the test
+// goes on. Elsewhere all such tests of the package are run once in User Mode Linux; t gets the verdict and the output that
+// its namesake had there, and the answer is false: the test returns. It may skip or fail t, see [Need].
+func Kernel(t KernelT) bool {
+	t.Helper()
+	if HasIPVS() {
+		return true
+	}
+	Need(t, "linux.uml", "go")
+	results, err := kernelResults()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	r, ok := results[t.Name()]
+	switch {
+	case !ok:
+		t.Fatalf("the run in User Mode Linux has no test %s: is its name TestKernel...?", t.Name())
+	case r.verdict != "PASS":
+		t.Fatalf("%s in User Mode Linux:\n%s", r.verdict, r.output)
+	default:
+		t.Logf("passed in User Mode Linux:\n%s", r.output)
+	}
+	return false
+}
+
+// KernelT is a [T] with a name, as every test has.
+type KernelT interface {
+	T
+	Name() string
+}
+
+type kernelResult struct {
+	verdict, output string
+}
+
+// kernelResults runs the TestKernel tests of the package in the working directory, once.
+var kernelResults = sync.OnceValues(func() (map[string]kernelResult, error) {
+	dir, err := os.MkdirTemp("", "holdfast-kernel-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "kernel.test")
+	// Without -race: the detector's memory layout does not fit into the guest.
+	build := exec.Command("go", "test", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the kernel tests: %w: %s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	_, err = UML{Memory: "2G", Output: &out}.Run(ctx, binary, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", "-test.timeout=7m")
+	if err != nil {
+		return nil, fmt.Errorf("kernel tests in User Mode Linux: %w\n%s", err, tail(out.String(), 60))
+	}
+	return parseVerdicts(out.String()), nil
+})
+
+var (
+	runLine     = regexp.MustCompile(`^=== (?:RUN|CONT|NAME) +(\S+)`)
+	verdictLine = regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (\S+)`)
+)
+
+// parseVerdicts reads the output of a -test.v run: what each top-level test printed and how it ended. A test that never
+// ended (a panic, a time-out) counts as failed.
+func parseVerdicts(out string) map[string]kernelResult {
+	results := make(map[string]kernelResult)
+	current := ""
+	for line := range strings.Lines(out) {
+		if m := runLine.FindStringSubmatch(line); m != nil {
+			current, _, _ = strings.Cut(m[1], "/")
+			if _, seen := results[current]; !seen {
+				results[current] = kernelResult{verdict: "FAIL"}
+			}
+		} else if m := verdictLine.FindStringSubmatch(line); m != nil {
+			current = m[2]
+			r := results[current]
+			r.verdict = m[1]
+			results[current] = r
+		}
+		r := results[current]
+		r.output += line
+		results[current] = r
+	}
+	return results
+}
