@@ -1,0 +1,43 @@
+// Package vrrp holds virtual addresses by the Virtual Router Redundancy Protocol: version 3 (RFC 9568) and version 2
+// (RFC 3768, with RFC 2338's passwords), compatible with keepalived on the wire.
+//
+// # Usage
+//
+// Describe what to hold as a list of [Instance] values and let a [Router] hold it:
+//
+//	r := vrrp.NewRouter(vrrp.Options{OnTransition: func(t vrrp.Transition) { log.Println(t) }})
+//	err := r.Set([]vrrp.Instance{{
+//		Name: "web", Interface: "eth0", VRID: 51, Priority: 150,
+//		Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")},
+//	}})
+//	err = r.Run(ctx) // until ctx ends, then leaves with priority 0
+//
+// Set may be called again while the Router runs; what did not change is not touched. [Router.SetTracking] lets health of
+// your own move an instance's priority or put it into FAULT.
+//
+// Those who have a loop of their own use the parts: [Advertisement] reads and writes packets, [Machine] is the state
+// machine as a pure function of time and events. Package vrrptest has an in-memory LAN to test against.
+//
+// # Words
+//
+// An instance is a virtual router of the RFCs on one interface. Its states are keepalived's: MASTER is what RFC 9568 calls
+// Active. An instance whose priority is 255 is the owner of its addresses.
+//
+// # Concurrency
+//
+// A Router's methods may be called from any goroutine. A Machine and an Advertisement belong to one goroutine at a time.
+//
+// # Errors
+//
+// What is wrong with a received packet is one sentinel error per counter of the VRRP MIB (RFC 6527): [ErrTTL],
+// [ErrChecksum] and so on. [Instance.Validate] reports everything that is wrong with a configuration at once.
+//
+// # Privileges
+//
+// Run needs CAP_NET_RAW for its sockets and CAP_NET_ADMIN for addresses. Systems other than Linux give an error that wraps
+// errors.ErrUnsupported; the codec and the Machine work everywhere.
+//
+// # Limitations
+//
+// Instances are IPv4 and multicast; the codec reads and writes IPv6 adverts too. Of authentication, none and PASS.
+package vrrp

@@ -1,0 +1,546 @@
+package vrrp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options of a [Router]. The zero value is usable.
+type Options struct {
+	// Logger gets one line per transition, and what goes wrong. Nil discards.
+	Logger *slog.Logger
+	// Network is where the instances live. Nil means [HostNetwork].
+	Network Network
+	// OnTransition is called for each change of state, when the addresses have been put in place or removed. Calls come in
+	// order, from one goroutine at a time, and may take as long as they like: the protocol does not wait for them.
+	OnTransition func(Transition)
+}
+
+// Tracking is what a host application's own health says about an instance.
+type Tracking struct {
+	// Priority is added to the configured priority. The sum is kept within 1 to 254; an owner's does not change.
+	Priority int
+	// Fault takes the instance out of the election.
+	Fault bool
+	// Reason is one line for a person.
+	Reason string
+}
+
+// leaveTime bounds how long Run takes to remove addresses once its context has ended.
+const leaveTime = 5 * time.Second
+
+// Router holds many instances on one host. One goroutine decides, one per interface does the slow work (addresses,
+// announcements), so that nothing delays an advert.
+type Router struct {
+	log      *slog.Logger
+	net      Network
+	notifier *notifier
+	ready    chan struct{}
+	wake     chan struct{} // holds a token when the loop shall look again
+	readable chan *port
+
+	mu       sync.Mutex // guards the fields below; held for each step of the loop
+	runners  []*runner
+	ports    map[string]*port
+	tracking map[string]Tracking
+	running  bool
+	advert   Advertisement // of the packet being handled
+	packet   []byte        // being built
+	buf      [4096]byte    // being received
+}
+
+// NewRouter makes a Router without instances. It starts nothing.
+func NewRouter(o Options) *Router {
+	r := &Router{
+		log: o.Logger, net: o.Network, notifier: newNotifier(o.OnTransition),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1), readable: make(chan *port),
+		ports: make(map[string]*port), tracking: make(map[string]Tracking),
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.net == nil {
+		r.net = HostNetwork()
+	}
+	return r
+}
+
+// Ready is closed once Run takes part in the protocol.
+func (r *Router) Ready() <-chan struct{} { return r.ready }
+
+// Set makes the given instances the ones that are held. Everything is validated first; on an error nothing has changed.
+// Instances are matched by interface, VRID and version: those that are the same go on untouched, changed ones keep their
+// state (a MASTER stays MASTER), those that are gone leave with priority 0. Set may be called before and while Run runs.
+func (r *Router) Set(instances []Instance) error {
+	if err := ValidateAll(instances); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	old := r.runners
+	r.runners = nil
+	for _, in := range instances {
+		in.Addrs = slices.Clone(in.Addrs)
+		i := slices.IndexFunc(old, func(x *runner) bool { return x != nil && x.in.key() == in.key() })
+		if i < 0 {
+			r.runners = append(r.runners, newRunner(in))
+			continue
+		}
+		r.runners = append(r.runners, old[i])
+		r.change(now, old[i], in)
+		old[i] = nil
+	}
+	for _, gone := range old {
+		if gone != nil {
+			r.step(now, gone, Shutdown{})
+		}
+	}
+	r.refresh(now)
+	r.poke()
+	return nil
+}
+
+// ValidateAll reports what is wrong with each instance and among them: names and VRIDs must be unique.
+func ValidateAll(instances []Instance) error {
+	var errs []error
+	names, ids := make(map[string]bool), make(map[instanceKey]string)
+	for i := range instances {
+		in := &instances[i]
+		errs = append(errs, in.Validate())
+		id := instanceKey{in.Interface, in.VRID, 0}
+		if names[in.String()] {
+			errs = append(errs, fmt.Errorf("vrrp: two instances are named %s", in))
+		} else if other, taken := ids[id]; taken {
+			errs = append(errs, fmt.Errorf("vrrp: instances %s and %s both have VRID %d on %s", other, in, in.VRID, in.Interface))
+		}
+		names[in.String()] = true
+		ids[id] = in.String()
+	}
+	return errors.Join(errs...)
+}
+
+type instanceKey struct {
+	iface   string
+	vrid    uint8
+	version uint8
+}
+
+func (in *Instance) key() instanceKey { return instanceKey{in.Interface, in.VRID, in.version()} }
+
+// SetTracking tells what the host application's own health says about the named instance. It holds until the next call,
+// also for an instance of that name that is set later.
+func (r *Router) SetTracking(name string, t Tracking) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tracking[name] = t
+	r.refresh(time.Now())
+	r.poke()
+}
+
+// Run holds the instances until ctx ends, then leaves: priority 0 is sent for every MASTER and its addresses are removed,
+// within 5 s. It returns nil then, and an error when it cannot work at all, for want of privilege. A Router runs once.
+func (r *Router) Run(ctx context.Context) error {
+	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer cancel()
+	watchErr := make(chan error, 1)
+	helpers.Go(func() { watchErr <- r.net.Watch(watch, r.poke) })
+	helpers.Go(r.notifier.run)
+	defer r.notifier.close()
+	defer r.stop()
+	if err := r.start(); err != nil {
+		return err
+	}
+	close(r.ready)
+	return r.loop(ctx, watchErr)
+}
+
+func (r *Router) start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = true
+	r.refresh(time.Now())
+	for _, p := range r.ports {
+		if errors.Is(p.err, os.ErrPermission) || errors.Is(p.err, errors.ErrUnsupported) {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// loop is the one place that waits. A Router that was paused finds its timer late and its sockets full: adverts are
+// therefore always read before the timer is looked at, so that waking up does not steal mastership.
+func (r *Router) loop(ctx context.Context, watchErr <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-watchErr:
+			return fmt.Errorf("vrrp: watch links: %w", err)
+		case p := <-r.readable:
+			r.locked(func(now time.Time) { r.drain(now, p) })
+			p.rearm()
+		case <-r.wake:
+			r.locked(r.refresh)
+		case <-timer.C:
+			r.locked(r.expire)
+		}
+		timer.Reset(r.untilDeadline())
+	}
+}
+
+func (r *Router) locked(f func(now time.Time)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(time.Now())
+}
+
+func (r *Router) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Router) expire(now time.Time) {
+	for _, p := range r.ports {
+		r.drain(now, p)
+	}
+	for _, x := range r.runners {
+		if due, ok := x.machine.Deadline(); ok && !now.Before(due) {
+			r.step(now, x, Timeout{})
+		}
+	}
+}
+
+// untilDeadline is how long the loop may sleep: until an instance has something to do, or a socket shall be tried again.
+func (r *Router) untilDeadline() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, next := time.Now(), time.Hour
+	for _, x := range r.runners {
+		if due, ok := x.machine.Deadline(); ok {
+			next = min(next, due.Sub(now))
+		}
+	}
+	return max(next, 0)
+}
+
+// drain handles all adverts that wait in a socket.
+func (r *Router) drain(now time.Time, p *port) {
+	for p.conn != nil {
+		packet, ok, err := p.conn.Recv(r.buf[:])
+		if err != nil {
+			r.log.Warn("receive adverts", "interface", p.name, "error", err)
+			p.close()
+			r.poke()
+			return
+		}
+		if !ok {
+			return
+		}
+		r.receive(now, p, packet)
+	}
+}
+
+func (r *Router) receive(now time.Time, p *port, packet Packet) {
+	if len(packet.Message) < 2 {
+		return
+	}
+	x := r.find(p.name, packet.Message[1])
+	if x == nil || packet.Src == x.source {
+		return // another group's, or our own looped back
+	}
+	x.stats.AdvertsReceived++
+	err := r.advert.ParsePacket(packet.Message, packet.Src, packet.Dst)
+	if err == nil {
+		err = r.advert.Validate(&x.in, packet.TTL)
+	}
+	if err != nil {
+		r.reject(x, packet.Src, err)
+		return
+	}
+	x.accepted(&r.advert)
+	r.log.Debug("advert received", "instance", x.in.String(), "from", packet.Src, "advert", &r.advert)
+	r.step(now, x, Received{From: packet.Src, Advertisement: &r.advert})
+}
+
+// reject counts, and logs each kind of complaint once until the state changes: a flood must not fill the disk.
+func (r *Router) reject(x *runner, from netip.Addr, err error) {
+	kind := x.stats.count(err)
+	if x.complained[kind] {
+		return
+	}
+	x.complained[kind] = true
+	r.log.Warn("advert rejected", "instance", x.in.String(), "from", from, "error", err)
+}
+
+func (r *Router) find(iface string, vrid uint8) *runner {
+	for _, x := range r.runners {
+		if x.in.VRID == vrid && x.in.Interface == iface {
+			return x
+		}
+	}
+	return nil
+}
+
+// step is the only way to a Machine: it carries out, in order, what the Machine wants done.
+func (r *Router) step(now time.Time, x *runner, ev Event) {
+	for _, a := range x.machine.Step(now, ev) {
+		r.execute(x, a)
+	}
+}
+
+func (r *Router) execute(x *runner, a Action) {
+	p := r.port(x.in.Interface)
+	switch a := a.(type) {
+	case SendAdvert:
+		r.send(p, x, a.Priority)
+	case AddAddrs:
+		x.term.Add(1)
+		p.work.add(r.addAddrs(x, x.in.Addrs))
+	case RemoveAddrs:
+		x.term.Add(1)
+		p.work.add(r.removeAddrs(x, x.in.Addrs))
+	case AnnounceAddrs:
+		p.work.add(r.announce(x, x.in.Addrs, int(a.Rounds)))
+	case Transition:
+		r.transition(p, x, a)
+	}
+}
+
+func (r *Router) transition(p *port, x *runner, t Transition) {
+	x.since = t.At
+	clear(x.complained)
+	if t.To == Master {
+		x.stats.BecomeMaster++
+	}
+	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
+	p.work.add(func() { r.notifier.add(t) })
+}
+
+func (r *Router) send(p *port, x *runner, priority uint8) {
+	advert := Advertisement{
+		Version: x.in.version(), VRID: x.in.VRID, Priority: priority, Interval: x.in.interval(), Addrs: x.addrs,
+		AuthType: x.in.AuthType, AuthData: x.in.authData(), Checksum: x.in.Checksum,
+	}
+	var err error
+	r.packet, err = advert.AppendPacket(r.packet[:0], x.source, GroupIPv4)
+	if err == nil && p.conn == nil {
+		err = fmt.Errorf("no socket: %w", fs.ErrClosed)
+	}
+	if err == nil {
+		err = p.conn.Send(r.packet, x.source)
+	}
+	if err != nil {
+		x.stats.SendErrors++
+		r.log.Debug("send advert", "instance", x.in.String(), "error", err)
+		return
+	}
+	x.stats.AdvertsSent++
+	if priority == 0 {
+		x.stats.PriorityZeroSent++
+	}
+}
+
+// The slow work. It runs on the interface's worker, with copies of everything it needs.
+
+func (r *Router) addAddrs(x *runner, addrs []netip.Prefix) func() {
+	name := x.in.Interface
+	return func() {
+		for _, a := range addrs {
+			if err := r.net.AddAddr(name, a); err != nil {
+				r.log.Error("add address", "interface", name, "address", a.String(), "error", err)
+			}
+		}
+	}
+}
+
+func (r *Router) removeAddrs(x *runner, addrs []netip.Prefix) func() {
+	name := x.in.Interface
+	return func() {
+		for _, a := range addrs {
+			if err := r.net.RemoveAddr(name, a); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				r.log.Error("remove address", "interface", name, "address", a.String(), "error", err)
+			}
+		}
+	}
+}
+
+// announce stops half-way when the addresses were given up meanwhile.
+func (r *Router) announce(x *runner, addrs []netip.Prefix, rounds int) func() {
+	name, term := x.in.Interface, x.term.Load()
+	return func() {
+		for range rounds {
+			for _, a := range addrs {
+				if x.term.Load() != term {
+					return
+				}
+				if err := r.net.Announce(name, a.Addr()); err != nil {
+					r.log.Debug("announce", "interface", name, "address", a.String(), "error", err)
+				}
+			}
+		}
+	}
+}
+
+// change brings a running instance to its new wish.
+func (r *Router) change(now time.Time, x *runner, in Instance) {
+	if x.in.Equal(&in) {
+		return
+	}
+	old := x.in
+	x.setInstance(in)
+	if !r.running {
+		x.machine = mustMachine(in)
+		return
+	}
+	r.step(now, x, Reconfigure{Instance: in})
+	if x.machine.State() != Master {
+		return
+	}
+	p := r.port(in.Interface)
+	p.work.add(r.removeAddrs(x, without(old.Addrs, in.Addrs)))
+	if added := without(in.Addrs, old.Addrs); len(added) > 0 {
+		p.work.add(r.addAddrs(x, added))
+		p.work.add(r.announce(x, in.Addrs, in.Announce.rounds()))
+	}
+}
+
+// without lists the prefixes of a that b lacks.
+func without(a, b []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return slices.Contains(b, p) })
+}
+
+// refresh compares the host with the instances: who can take part, from which address, with which priority.
+func (r *Router) refresh(now time.Time) {
+	if !r.running {
+		return
+	}
+	for _, x := range r.runners {
+		r.refreshOne(now, x)
+	}
+	for name, p := range r.ports {
+		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.Interface == name }) {
+			p.close()
+			p.work.finish()
+			delete(r.ports, name)
+		}
+	}
+}
+
+func (r *Router) refreshOne(now time.Time, x *runner) {
+	t := r.tracking[x.in.String()]
+	source, fault := r.usable(x)
+	if fault == "" && t.Fault {
+		fault = "tracking: " + t.Reason
+	}
+	switch state := x.machine.State(); {
+	case fault != "":
+		r.step(now, x, FaultBegin{Reason: fault})
+	case state == Init:
+		x.source = source
+		r.step(now, x, SetPriority{Priority: x.effective(t)})
+		r.step(now, x, Startup{Source: source})
+	case state == Fault:
+		x.source = source
+		r.step(now, x, FaultEnd{Source: source})
+	}
+	if p := x.effective(t); p != x.machine.Priority() {
+		r.step(now, x, SetPriority{Priority: p})
+	}
+}
+
+// usable tells the address to send from, or why there is none. It opens the interface's socket when that is due.
+func (r *Router) usable(x *runner) (netip.Addr, string) {
+	p := r.port(x.in.Interface)
+	link, err := r.net.Link(p.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.close()
+		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", p.name)
+	case err != nil:
+		return netip.Addr{}, fmt.Sprintf("interface %s: %v", p.name, err)
+	case !link.Up:
+		return netip.Addr{}, fmt.Sprintf("interface %s is down", p.name)
+	}
+	source := r.sourceOn(link, x)
+	if !source.IsValid() {
+		return source, fmt.Sprintf("interface %s has no IPv4 address to send adverts from", p.name)
+	}
+	if err := p.open(r, link.Index); err != nil {
+		return source, fmt.Sprintf("interface %s: %v", p.name, err)
+	}
+	return source, ""
+}
+
+// sourceOn picks the first address that is nobody's virtual address. Once in use it is kept while it is there.
+func (r *Router) sourceOn(link Link, x *runner) netip.Addr {
+	if x.in.Source.IsValid() {
+		return x.in.Source
+	}
+	var first netip.Addr
+	for _, p := range link.Addrs {
+		if r.virtual(p.Addr()) {
+			continue
+		}
+		if p.Addr() == x.source {
+			return x.source
+		}
+		if !first.IsValid() {
+			first = p.Addr()
+		}
+	}
+	return first
+}
+
+func (r *Router) virtual(addr netip.Addr) bool {
+	for _, x := range r.runners {
+		if !x.in.owner() && slices.Contains(x.addrs, addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Router) port(name string) *port {
+	p, ok := r.ports[name]
+	if !ok {
+		p = &port{name: name, work: newWorker()}
+		r.ports[name] = p
+	}
+	return p
+}
+
+// stop leaves the protocol: priority 0 first, then the addresses, within leaveTime.
+func (r *Router) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for _, x := range r.runners {
+		r.step(now, x, Shutdown{})
+	}
+	late := time.After(leaveTime)
+	for _, p := range r.ports {
+		p.work.finish()
+		select {
+		case <-p.work.done:
+		case <-late:
+			r.log.Error("addresses could not be removed in time", "interface", p.name)
+		}
+		p.close()
+	}
+	r.running = false
+}

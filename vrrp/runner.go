@@ -1,0 +1,262 @@
+package vrrp
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// runner is an instance at work.
+type runner struct {
+	in         Instance
+	addrs      []netip.Addr // of in.Addrs, as adverts carry them
+	machine    *Machine
+	source     netip.Addr
+	since      time.Time
+	stats      Stats
+	complained map[error]bool
+	lastSeen   Checksum
+	term       atomic.Uint64 // changes when addresses are taken or given up; read by the worker
+}
+
+func newRunner(in Instance) *runner {
+	x := &runner{machine: mustMachine(in), complained: make(map[error]bool)}
+	x.setInstance(in)
+	return x
+}
+
+func (x *runner) setInstance(in Instance) {
+	x.in, x.addrs = in, nil
+	for _, p := range in.Addrs {
+		x.addrs = append(x.addrs, p.Addr())
+	}
+}
+
+// mustMachine is for wishes that have been validated.
+func mustMachine(in Instance) *Machine {
+	m, err := NewMachine(in)
+	if err != nil {
+		panic("vrrp: " + err.Error())
+	}
+	return m
+}
+
+func (x *runner) effective(t Tracking) uint8 {
+	if x.in.owner() {
+		return 255
+	}
+	return uint8(min(max(int(x.in.priority())+t.Priority, 1), 254))
+}
+
+func (x *runner) accepted(a *Advertisement) {
+	x.lastSeen = a.Checksum
+	if a.Priority == 0 {
+		x.stats.PriorityZeroReceived++
+	}
+}
+
+// Stats are counters of one instance since it was first set. Names are those of RFC 6527 and RFC 2787.
+type Stats struct {
+	BecomeMaster         uint64 `json:"becomeMaster"`
+	AdvertsSent          uint64 `json:"advertsSent"`
+	AdvertsReceived      uint64 `json:"advertsReceived"`
+	PriorityZeroSent     uint64 `json:"priorityZeroSent"`
+	PriorityZeroReceived uint64 `json:"priorityZeroReceived"`
+	SendErrors           uint64 `json:"sendErrors"`
+	ChecksumErrors       uint64 `json:"checksumErrors"`
+	VersionErrors        uint64 `json:"versionErrors"`
+	IntervalErrors       uint64 `json:"intervalErrors"`
+	TTLErrors            uint64 `json:"ttlErrors"`
+	TypeErrors           uint64 `json:"typeErrors"`
+	LengthErrors         uint64 `json:"lengthErrors"`
+	AddressListErrors    uint64 `json:"addressListErrors"`
+	AuthTypeErrors       uint64 `json:"authTypeErrors"`
+	AuthMismatches       uint64 `json:"authMismatches"`
+	AuthFailures         uint64 `json:"authFailures"`
+}
+
+// count raises the counter of a rejected packet's error and returns the kind of the error.
+func (s *Stats) count(err error) error {
+	for _, c := range []struct {
+		kind    error
+		counter *uint64
+	}{
+		{ErrChecksum, &s.ChecksumErrors}, {ErrVersion, &s.VersionErrors}, {ErrInterval, &s.IntervalErrors}, {ErrTTL, &s.TTLErrors},
+		{ErrType, &s.TypeErrors}, {ErrLength, &s.LengthErrors}, {ErrAddressCount, &s.AddressListErrors}, {ErrAddressFamily, &s.AddressListErrors},
+		{ErrAuthType, &s.AuthTypeErrors}, {ErrAuthMismatch, &s.AuthMismatches}, {ErrAuthFailure, &s.AuthFailures},
+	} {
+		if errors.Is(err, c.kind) {
+			*c.counter++
+			return c.kind
+		}
+	}
+	return nil
+}
+
+// InstanceStatus is a snapshot of one instance.
+type InstanceStatus struct {
+	Instance Instance `json:"instance"`
+	State    State    `json:"state"`
+	// Since is when the state was entered, zero before Run.
+	Since time.Time `json:"since"`
+	// Priority is the effective one.
+	Priority uint8 `json:"priority"`
+	// Source is the address that adverts are sent from, not valid while there is none.
+	Source netip.Addr `json:"source"`
+	// Master is the address of the present MASTER, not valid before one is known.
+	Master netip.Addr `json:"master"`
+	// ChecksumSeen is the form of the last advert accepted.
+	ChecksumSeen Checksum `json:"checksumSeen"`
+	Stats        Stats    `json:"stats"`
+}
+
+// Status is a snapshot of all instances, in the order in which they were set.
+func (r *Router) Status() []InstanceStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]InstanceStatus, 0, len(r.runners))
+	for _, x := range r.runners {
+		all = append(all, InstanceStatus{
+			Instance: x.in, State: x.machine.State(), Since: x.since, Priority: x.machine.Priority(), Source: x.source,
+			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats,
+		})
+	}
+	return all
+}
+
+// port is an interface in use: its socket, and the worker that does what takes time on it.
+type port struct {
+	name  string
+	work  *worker
+	conn  Conn
+	index int   // of the link that conn was opened on
+	err   error // why conn is nil
+	again chan struct{}
+	done  chan struct{}
+}
+
+// open opens the socket unless there is one on this very link.
+func (p *port) open(r *Router, index int) error {
+	if p.conn != nil && p.index == index {
+		return nil
+	}
+	p.close()
+	p.conn, p.err = r.net.Open(p.name)
+	if p.err != nil {
+		return p.err
+	}
+	p.index, p.again, p.done = index, make(chan struct{}, 1), make(chan struct{})
+	go p.watch(r.readable, p.conn, p.again, p.done)
+	return nil
+}
+
+// watch tells the loop that there is something to read, and waits until the loop has read it. It ends with the socket.
+func (p *port) watch(readable chan<- *port, conn Conn, again, done chan struct{}) {
+	for conn.Wait() == nil {
+		select {
+		case readable <- p:
+		case <-done:
+			return
+		}
+		select {
+		case <-again:
+		case <-done:
+			return
+		}
+	}
+}
+
+func (p *port) rearm() {
+	if p.conn == nil {
+		return
+	}
+	select {
+	case p.again <- struct{}{}:
+	default: // the socket was replaced meanwhile: its watcher is waiting for data, not for us
+	}
+}
+
+func (p *port) close() {
+	if p.conn == nil {
+		return
+	}
+	close(p.done)
+	_ = p.conn.Close()
+	p.conn = nil
+}
+
+// worker does jobs one after the other on a goroutine that lives only while there are any. After finish it takes no more.
+type worker struct {
+	mu       sync.Mutex // guards the fields below
+	jobs     []func()
+	busy     bool
+	finished bool
+	done     chan struct{} // closed once finished and idle
+}
+
+func newWorker() *worker { return &worker{done: make(chan struct{})} }
+
+func (w *worker) add(job func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.finished {
+		return
+	}
+	w.jobs = append(w.jobs, job)
+	if !w.busy {
+		w.busy = true
+		go w.run()
+	}
+}
+
+func (w *worker) run() {
+	for {
+		w.mu.Lock()
+		if len(w.jobs) == 0 {
+			w.busy = false
+			if w.finished {
+				close(w.done)
+			}
+			w.mu.Unlock()
+			return
+		}
+		job := w.jobs[0]
+		w.jobs = w.jobs[1:]
+		w.mu.Unlock()
+		job()
+	}
+}
+
+// finish says that no job will follow.
+func (w *worker) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.finished {
+		return
+	}
+	w.finished = true
+	if !w.busy {
+		close(w.done)
+	}
+}
+
+// notifier hands transitions to the host application, in order, however long it takes.
+type notifier struct {
+	call  func(Transition)
+	queue *worker
+}
+
+func newNotifier(call func(Transition)) *notifier { return &notifier{call: call, queue: newWorker()} }
+
+func (n *notifier) add(t Transition) {
+	if n.call != nil {
+		n.queue.add(func() { n.call(t) })
+	}
+}
+
+// run returns when everything has been handed over after close.
+func (n *notifier) run() { <-n.queue.done }
+
+func (n *notifier) close() { n.queue.finish() }

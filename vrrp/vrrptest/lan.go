@@ -1,0 +1,282 @@
+// Package vrrptest has a LAN in memory, on which any number of Routers meet without a socket, a privilege or a real clock:
+// in a testing/synctest bubble a day of adverts takes moments.
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		lan := vrrptest.NewLAN()
+//		a := vrrp.NewRouter(vrrp.Options{Network: lan.Host("10.0.0.1")})
+//		b := vrrp.NewRouter(vrrp.Options{Network: lan.Host("10.0.0.2")})
+//		...
+//		a host.Cut() ...
+//	})
+//
+// Every host has one interface, eth0. Packets arrive after [LAN.Delay], 100 µs if that is zero.
+package vrrptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// Interface is the name of every host's interface.
+const Interface = "eth0"
+
+// LAN is one link. Its methods may be called from any goroutine.
+type LAN struct {
+	// Delay is how long a packet travels. 0 means 100 µs. Set it before the first packet.
+	Delay time.Duration
+	// Drop, when not nil, is asked for each packet and each receiver. Set it before the first packet.
+	Drop func(from, to netip.Addr) bool
+
+	mu    sync.Mutex // guards the fields below and those of hosts
+	hosts []*Host
+	trace []string
+}
+
+// NewLAN makes a LAN without hosts.
+func NewLAN() *LAN { return new(LAN) }
+
+// Host adds a host with one address on the LAN's /24. Its interface is up.
+func (l *LAN) Host(addr string) *Host {
+	a := netip.MustParseAddr(addr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := &Host{lan: l, addr: a, index: 1, up: true, addrs: []netip.Prefix{netip.PrefixFrom(a, 24)}}
+	l.hosts = append(l.hosts, h)
+	return h
+}
+
+// Trace lists what was announced and which addresses came and went, in order, as "10.0.0.1 add 10.0.0.100/32".
+func (l *LAN) Trace() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.trace)
+}
+
+// Holders lists the hosts that have the address now.
+func (l *LAN) Holders(addr string) (holders []string) {
+	a := netip.MustParseAddr(addr)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.hosts {
+		if slices.ContainsFunc(h.addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			holders = append(holders, h.addr.String())
+		}
+	}
+	return holders
+}
+
+// Host is one host's network, a [vrrp.Network].
+type Host struct {
+	lan     *LAN
+	addr    netip.Addr
+	index   int
+	up      bool
+	missing bool
+	cut     bool
+	addrs   []netip.Prefix
+	conns   []*conn
+	watch   []func()
+}
+
+var _ vrrp.Network = (*Host)(nil)
+
+// Cut takes the host off the LAN without its noticing; Restore undoes it.
+func (h *Host) Cut() { h.set(func() { h.cut = true }) }
+
+// Restore puts the host back on the LAN.
+func (h *Host) Restore() { h.set(func() { h.cut = false }) }
+
+// Down takes the carrier away, Up gives it back.
+func (h *Host) Down() { h.change(func() { h.up = false }) }
+
+// Up gives the carrier back.
+func (h *Host) Up() { h.change(func() { h.up = true }) }
+
+// Remove deletes the interface with its addresses, Create makes it anew.
+func (h *Host) Remove() { h.change(func() { h.missing, h.addrs = true, nil }) }
+
+// Create makes the interface anew, with the host's own address only.
+func (h *Host) Create() {
+	h.change(func() { h.missing, h.index, h.addrs = false, h.index+1, []netip.Prefix{netip.PrefixFrom(h.addr, 24)} })
+}
+
+func (h *Host) set(f func()) {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	f()
+}
+
+// change is set, and tells those who watch.
+func (h *Host) change(f func()) {
+	h.set(f)
+	for _, changed := range h.watchers() {
+		changed()
+	}
+}
+
+func (h *Host) watchers() []func() {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	return slices.Clone(h.watch)
+}
+
+// Link implements [vrrp.Network].
+func (h *Host) Link(name string) (vrrp.Link, error) {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	if name != Interface || h.missing {
+		return vrrp.Link{}, fmt.Errorf("interface %s: %w", name, fs.ErrNotExist)
+	}
+	return vrrp.Link{Index: h.index, Up: h.up, Addrs: slices.Clone(h.addrs)}, nil
+}
+
+// Watch implements [vrrp.Network].
+func (h *Host) Watch(ctx context.Context, changed func()) error {
+	h.set(func() { h.watch = append(h.watch, changed) })
+	<-ctx.Done()
+	return nil
+}
+
+// Open implements [vrrp.Network].
+func (h *Host) Open(string) (vrrp.Conn, error) {
+	c := &conn{host: h, more: make(chan struct{}, 1), closed: make(chan struct{})}
+	h.set(func() { h.conns = append(h.conns, c) })
+	return c, nil
+}
+
+// AddAddr implements [vrrp.Network].
+func (h *Host) AddAddr(_ string, addr netip.Prefix) error {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	if h.missing {
+		return fs.ErrNotExist
+	}
+	if !slices.Contains(h.addrs, addr) {
+		h.addrs = append(h.addrs, addr)
+		h.lan.note(h, "add", addr)
+	}
+	return nil
+}
+
+// RemoveAddr implements [vrrp.Network].
+func (h *Host) RemoveAddr(_ string, addr netip.Prefix) error {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	if i := slices.Index(h.addrs, addr); i >= 0 {
+		h.addrs = slices.Delete(h.addrs, i, i+1)
+		h.lan.note(h, "remove", addr)
+	}
+	return nil
+}
+
+// Announce implements [vrrp.Network].
+func (h *Host) Announce(_ string, addr netip.Addr) error {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	h.lan.note(h, "announce", addr)
+	return nil
+}
+
+func (l *LAN) note(h *Host, what string, about any) {
+	l.trace = append(l.trace, fmt.Sprintf("%v %s %v", h.addr, what, about))
+}
+
+// Inject delivers a message to every host as if from had sent it, whoever that is: for tests of hostile packets.
+func (l *LAN) Inject(from netip.Addr, ttl uint8, message []byte) {
+	l.deliver(nil, vrrp.Packet{Message: slices.Clone(message), Src: from, Dst: vrrp.GroupIPv4, TTL: ttl})
+}
+
+func (l *LAN) deliver(sender *Host, p vrrp.Packet) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if sender != nil && (sender.cut || !sender.up || sender.missing) {
+		return
+	}
+	for _, h := range l.hosts {
+		if h == sender || h.cut || !h.up || h.missing || l.Drop != nil && l.Drop(p.Src, h.addr) {
+			continue
+		}
+		for _, c := range h.conns {
+			c.push(p)
+		}
+	}
+}
+
+// conn is a socket on a host.
+type conn struct {
+	host   *Host
+	more   chan struct{} // holds a token while the queue may have something
+	closed chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // guards queue
+	queue []vrrp.Packet
+}
+
+func (c *conn) push(p vrrp.Packet) {
+	c.mu.Lock()
+	c.queue = append(c.queue, p)
+	c.mu.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+}
+
+var errClosed = errors.New("vrrptest: socket is closed")
+
+func (c *conn) Wait() error {
+	for {
+		c.mu.Lock()
+		waiting := len(c.queue)
+		c.mu.Unlock()
+		if waiting > 0 {
+			return nil
+		}
+		select {
+		case <-c.more:
+		case <-c.closed:
+			return errClosed
+		}
+	}
+}
+
+func (c *conn) Recv(buf []byte) (vrrp.Packet, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		return vrrp.Packet{}, false, nil
+	}
+	p := c.queue[0]
+	c.queue = c.queue[1:]
+	p.Message = buf[:copy(buf, p.Message)]
+	return p, true, nil
+}
+
+func (c *conn) Send(message []byte, src netip.Addr) error {
+	p := vrrp.Packet{Message: slices.Clone(message), Src: src, Dst: vrrp.GroupIPv4, TTL: 255}
+	delay := c.host.lan.Delay
+	if delay == 0 {
+		delay = 100 * time.Microsecond
+	}
+	time.AfterFunc(delay, func() { c.host.lan.deliver(c.host, p) })
+	return nil
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.host.set(func() {
+			c.host.conns = slices.DeleteFunc(c.host.conns, func(other *conn) bool { return other == c })
+		})
+	})
+	return nil
+}
