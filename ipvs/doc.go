@@ -1,0 +1,40 @@
+// Package ipvs keeps the kernel's load-balancing table (IPVS) the way you want it.
+//
+// # Usage
+//
+// Say what you want as a list of [Service] values and let a [Reconciler] hold it:
+//
+//	table, err := ipvs.Open()
+//	r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+//	err = r.Set(ctx, []ipvs.Service{{
+//		ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.10:80")},
+//		Scheduler:  "wlc",
+//		Destinations: []ipvs.Destination{
+//			{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Forward: ipvs.Masq, Weight: 1},
+//		},
+//	}})
+//	go r.Run(ctx) // sees drift and repairs it
+//
+// [Diff] is the pure heart of it: what must be done to get from one list to another, as a [Plan] that prints as ipvsadm
+// lines. A [Pool] turns the health of real servers into the destinations to wish for.
+//
+// A [Table] is anything that holds such entries: the kernel's ([Client]), or the fake of package ipvstest, which refuses
+// what the kernel refuses and is held to that by one suite that runs on both.
+//
+// # Ownership
+//
+// A Reconciler touches only services that it was once told to hold. Others' entries are never read for the plan, never
+// changed and never removed. A service that is in the table already when it is first wished for is adopted: edited in
+// place, without a gap for its connections.
+//
+// # Errors
+//
+// Every operation that fails gives an [Error] that names it and its service and destination, and answers errors.Is for
+// [ErrServiceNotFound] and the like, for fs.ErrNotExist or fs.ErrExist, and for the errno. One failed operation does
+// not keep the rest of a plan from being tried.
+//
+// # Privileges
+//
+// The kernel's table needs CAP_NET_ADMIN and a kernel with ip_vs; without, and on systems other than Linux, [Open] gives an
+// error that wraps errors.ErrUnsupported. No module is loaded by surprise.
+package ipvs

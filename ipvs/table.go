@@ -1,0 +1,91 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Table holds services and destinations: the kernel does, and so does the fake of package ipvstest. Its methods may be called
+// from several goroutines at once.
+type Table interface {
+	// Services lists everything in the table, in no particular order. An empty table is an empty list.
+	Services(ctx context.Context) ([]ServiceStatus, error)
+	// Apply does the operations in order. One that fails does not keep the rest from being tried; the errors, each an
+	// *Error, are joined.
+	Apply(ctx context.Context, plan Plan) error
+	// Close gives up the table's resources. What is in it stays.
+	Close() error
+}
+
+// What an operation can fail of. Each also answers errors.Is for fs.ErrNotExist or fs.ErrExist.
+var (
+	ErrServiceNotFound     error = &kind{"no such service", fs.ErrNotExist}
+	ErrDestinationNotFound error = &kind{"no such destination", fs.ErrNotExist}
+	ErrSchedulerNotFound   error = &kind{"no such scheduler, or its module is not there", fs.ErrNotExist}
+	ErrExists              error = &kind{"exists already", fs.ErrExist}
+)
+
+type kind struct {
+	text   string
+	parent error
+}
+
+func (k *kind) Error() string { return k.text }
+func (k *kind) Unwrap() error { return k.parent }
+
+// Error is one operation that failed.
+type Error struct {
+	// Op is the operation.
+	Op Op
+	// Kind is one of this package's errors, or nil when the cause is of no kind of its own.
+	Kind error
+	// Err is the cause, an errno where the kernel said no.
+	Err error
+}
+
+// Error says what was tried on what, and why it failed.
+func (e *Error) Error() string {
+	object := e.Op.Service.ServiceKey.String()
+	if e.Op.Destination.Addr.IsValid() {
+		object += " destination " + e.Op.Destination.Addr.String()
+	}
+	why := e.Err
+	if e.Kind != nil {
+		why = e.Kind
+	}
+	if e.Kind == ErrSchedulerNotFound {
+		return fmt.Sprintf("ipvs: %v %s: scheduler %s: %v", e.Op.Action, object, e.Op.Service.scheduler(), why)
+	}
+	return fmt.Sprintf("ipvs: %v %s: %v", e.Op.Action, object, why)
+}
+
+// Unwrap gives the kind and the cause.
+func (e *Error) Unwrap() []error {
+	var causes []error
+	for _, err := range []error{e.Kind, e.Err} {
+		if err != nil {
+			causes = append(causes, err)
+		}
+	}
+	return causes
+}
+
+// services strips the status off.
+func services(status []ServiceStatus) []Service {
+	list := make([]Service, len(status))
+	for i, s := range status {
+		list[i] = s.Service
+		list[i].Destinations = make([]Destination, len(s.Destinations))
+		for j, d := range s.Destinations {
+			list[i].Destinations[j] = d.Destination
+		}
+	}
+	return list
+}
+
+// noIPVS is the error of a kernel without a table.
+func noIPVS(cause error) error {
+	return errors.Join(fmt.Errorf("ipvs: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported), cause)
+}
