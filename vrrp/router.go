@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/serial"
 )
 
 // Options of a [Router]. The zero value is usable.
@@ -310,12 +312,12 @@ func (r *Router) execute(x *runner, a Action) {
 		r.send(p, x, a.Priority)
 	case AddAddrs:
 		x.term.Add(1)
-		p.work.add(r.addAddrs(x, x.in.Addrs))
+		p.work.Add(r.addAddrs(x, x.in.Addrs))
 	case RemoveAddrs:
 		x.term.Add(1)
-		p.work.add(r.removeAddrs(x, x.in.Addrs))
+		p.work.Add(r.removeAddrs(x, x.in.Addrs))
 	case AnnounceAddrs:
-		p.work.add(r.announce(x, x.in.Addrs, int(a.Rounds)))
+		p.work.Add(r.announce(x, x.in.Addrs, int(a.Rounds)))
 	case Transition:
 		r.transition(p, x, a)
 	}
@@ -328,7 +330,7 @@ func (r *Router) transition(p *port, x *runner, t Transition) {
 		x.stats.BecomeMaster++
 	}
 	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
-	p.work.add(func() { r.notifier.add(t) })
+	p.work.Add(func() { r.notifier.add(t) })
 }
 
 func (r *Router) send(p *port, x *runner, priority uint8) {
@@ -412,10 +414,10 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		return
 	}
 	p := r.port(in.Interface)
-	p.work.add(r.removeAddrs(x, without(old.Addrs, in.Addrs)))
+	p.work.Add(r.removeAddrs(x, without(old.Addrs, in.Addrs)))
 	if added := without(in.Addrs, old.Addrs); len(added) > 0 {
-		p.work.add(r.addAddrs(x, added))
-		p.work.add(r.announce(x, in.Addrs, in.Announce.rounds()))
+		p.work.Add(r.addAddrs(x, added))
+		p.work.Add(r.announce(x, in.Addrs, in.Announce.rounds()))
 	}
 }
 
@@ -435,7 +437,7 @@ func (r *Router) refresh(now time.Time) {
 	for name, p := range r.ports {
 		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.Interface == name }) {
 			p.close()
-			p.work.finish()
+			p.work.Finish()
 			delete(r.ports, name)
 		}
 	}
@@ -518,7 +520,7 @@ func (r *Router) virtual(addr netip.Addr) bool {
 func (r *Router) port(name string) *port {
 	p, ok := r.ports[name]
 	if !ok {
-		p = &port{name: name, work: newWorker()}
+		p = &port{name: name, work: serial.NewQueue()}
 		r.ports[name] = p
 	}
 	return p
@@ -534,9 +536,9 @@ func (r *Router) stop() {
 	}
 	late := time.After(leaveTime)
 	for _, p := range r.ports {
-		p.work.finish()
+		p.work.Finish()
 		select {
-		case <-p.work.done:
+		case <-p.work.Done():
 		case <-late:
 			r.log.Error("addresses could not be removed in time", "interface", p.name)
 		}

@@ -3,9 +3,10 @@ package vrrp
 import (
 	"errors"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/serial"
 )
 
 // runner is an instance at work.
@@ -129,7 +130,7 @@ func (r *Router) Status() []InstanceStatus {
 // port is an interface in use: its socket, and the worker that does what takes time on it.
 type port struct {
 	name  string
-	work  *worker
+	work  *serial.Queue
 	conn  Conn
 	index int   // of the link that conn was opened on
 	err   error // why conn is nil
@@ -187,76 +188,21 @@ func (p *port) close() {
 	p.conn = nil
 }
 
-// worker does jobs one after the other on a goroutine that lives only while there are any. After finish it takes no more.
-type worker struct {
-	mu       sync.Mutex // guards the fields below
-	jobs     []func()
-	busy     bool
-	finished bool
-	done     chan struct{} // closed once finished and idle
-}
-
-func newWorker() *worker { return &worker{done: make(chan struct{})} }
-
-func (w *worker) add(job func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.finished {
-		return
-	}
-	w.jobs = append(w.jobs, job)
-	if !w.busy {
-		w.busy = true
-		go w.run()
-	}
-}
-
-func (w *worker) run() {
-	for {
-		w.mu.Lock()
-		if len(w.jobs) == 0 {
-			w.busy = false
-			if w.finished {
-				close(w.done)
-			}
-			w.mu.Unlock()
-			return
-		}
-		job := w.jobs[0]
-		w.jobs = w.jobs[1:]
-		w.mu.Unlock()
-		job()
-	}
-}
-
-// finish says that no job will follow.
-func (w *worker) finish() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.finished {
-		return
-	}
-	w.finished = true
-	if !w.busy {
-		close(w.done)
-	}
-}
-
 // notifier hands transitions to the host application, in order, however long it takes.
 type notifier struct {
 	call  func(Transition)
-	queue *worker
+	queue *serial.Queue
 }
 
-func newNotifier(call func(Transition)) *notifier { return &notifier{call: call, queue: newWorker()} }
+func newNotifier(call func(Transition)) *notifier { return &notifier{call: call, queue: serial.NewQueue()} }
 
 func (n *notifier) add(t Transition) {
 	if n.call != nil {
-		n.queue.add(func() { n.call(t) })
+		n.queue.Add(func() { n.call(t) })
 	}
 }
 
 // run returns when everything has been handed over after close.
-func (n *notifier) run() { <-n.queue.done }
+func (n *notifier) run() { <-n.queue.Done() }
 
-func (n *notifier) close() { n.queue.finish() }
+func (n *notifier) close() { n.queue.Finish() }
