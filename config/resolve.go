@@ -1,0 +1,112 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+)
+
+// resolve fills in what global_defs and enclosing blocks say, once the whole file is read, so that order does not matter.
+func (d *decoder) resolve() {
+	for _, v := range d.cfg.Instances {
+		d.resolveInstance(v)
+	}
+	for _, v := range d.cfg.VirtualServers {
+		d.resolveServer(v)
+	}
+}
+
+func (d *decoder) resolveInstance(v *VRRPInstance) {
+	g := d.cfg.Global
+	v.Version = cmp.Or(v.Version, g.VRRPVersion)
+	if !v.garpDelaySet {
+		v.GARPMasterDelay = g.GARPMasterDelay
+	}
+	if !v.garpRepeatSet {
+		v.GARPMasterRepeat = g.GARPMasterRepeat
+	}
+	if !v.prioritySet && v.State == "MASTER" {
+		v.Priority = 255
+		d.diags.add(v.Pos, Warning, "owner-by-accident", "give it a priority below 255",
+			"instance %s has state MASTER and no priority: keepalived makes it the owner of its addresses, priority 255", v.Name)
+	}
+}
+
+func (d *decoder) resolveServer(v *VirtualServer) {
+	v.Scheduler, v.Method = cmp.Or(v.Scheduler, "wlc"), cmp.Or(v.Method, "NAT")
+	if v.FWMark == 0 {
+		v.Protocol = cmp.Or(v.Protocol, "TCP")
+	} else {
+		v.Protocol = ""
+	}
+	for _, r := range v.RealServers {
+		r.Method = cmp.Or(r.Method, v.Method)
+		if r.Weight < 0 {
+			r.Weight = v.weight
+		}
+		written := r.Addr
+		r.Addr = v.destinationAddr(r)
+		for _, c := range r.Checks {
+			c.resolve(v, r, written)
+		}
+	}
+	if v.SorryServer != nil {
+		v.SorryServer.Method, v.SorryServer.InhibitOnFailure = v.Method, v.SorryServerInhibit
+		v.SorryServer.Addr = v.destinationAddr(v.SorryServer)
+	}
+}
+
+// destinationAddr is the address with the port that the kernel gets: NAT keeps the real server's own, DR and TUN cannot
+// change the service's.
+func (v *VirtualServer) destinationAddr(r *RealServer) netip.AddrPort {
+	port := r.Addr.Port()
+	switch {
+	case v.FWMark != 0 && r.Method != "NAT":
+		port = 0
+	case v.FWMark == 0 && (port == 0 || r.Method != "NAT"):
+		port = v.Addr.Port()
+	}
+	return netip.AddrPortFrom(r.Addr.Addr(), port)
+}
+
+// resolve inherits from the real server, then from the virtual server, then from keepalived's defaults.
+func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort) {
+	p, rp, vp := c.policy, r.policy, v.policy
+	c.DelayLoop = first(60*time.Second, p.delayLoop, rp.delayLoop, vp.delayLoop)
+	c.ConnectTimeout = first(5*time.Second, p.timeout, rp.timeout, vp.timeout)
+	c.Warmup = first(c.DelayLoop, p.warmup, rp.warmup, vp.warmup)
+	c.Retry = first(1, p.retry, rp.retry, vp.retry)
+	delay := time.Second
+	if c.Kind == "HTTP_GET" {
+		delay = 3 * time.Second
+	}
+	c.DelayBeforeRetry = first(delay, p.delayBeforeRetry, rp.delayBeforeRetry, vp.delayBeforeRetry)
+	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
+	c.Addr = c.target(r, written)
+	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
+	for _, u := range c.URLs {
+		u.VirtualHost = cmp.Or(u.VirtualHost, host)
+	}
+}
+
+// target is connect_ip and connect_port, else the real server as written, else with the service's port: keepalived would
+// probe port 0.
+func (c *Check) target(r *RealServer, written netip.AddrPort) netip.AddrPort {
+	ip, port := written.Addr(), cmp.Or(written.Port(), r.Addr.Port())
+	if c.ip.IsValid() {
+		ip = c.ip
+	}
+	if c.port != 0 {
+		port = uint16(c.port)
+	}
+	return netip.AddrPortFrom(ip, port)
+}
+
+func first[V any](fallback V, said ...*V) V {
+	for _, v := range said {
+		if v != nil {
+			return *v
+		}
+	}
+	return fallback
+}
