@@ -52,8 +52,6 @@ type VRRPInstance struct {
 	GARPMasterRepeat  int
 	GARPMasterRefresh time.Duration
 
-	// unlike says that the file asks for something that has no effect here and without which the instance would not be
-	// what was asked for.
 	prioritySet, garpDelaySet, garpRepeatSet bool
 }
 
@@ -95,7 +93,6 @@ type RealServer struct {
 	Unchecked []string
 
 	virtualhost string
-	alpha       bool
 	policy      policy
 }
 

@@ -70,6 +70,8 @@ type decoder struct {
 	schema *schema
 	cfg    *Config
 	diags  Diagnostics
+	// keyword is that of the statement whose values are read.
+	keyword string
 }
 
 func (d *decoder) errorf(pos Pos, code, hint, format string, args ...any) {
@@ -91,6 +93,7 @@ func decodeBlock[T any](d *decoder, block string, nodes []*Node, into *T, table 
 		}
 		if set, ok := table[k.Name]; ok {
 			d.cfg.Effective++
+			d.keyword = k.Name
 			set(d, n, into)
 			continue
 		}
@@ -101,7 +104,8 @@ func decodeBlock[T any](d *decoder, block string, nodes []*Node, into *T, table 
 // accept counts a statement without effect, and looks for unknown keywords inside.
 func (d *decoder) accept(k *Keyword, n *Node) {
 	d.cfg.Accepted++
-	d.diags.add(n.Pos, Note, "no-effect", "", "%s is known and has no effect here", k.Name)
+	lost := loses(k)
+	d.diags.add(n.Pos, lost.severity, "no-effect", "", "%s is known and has no effect here%s", k.Name, lost.consequence)
 	if k.Kind == "block" {
 		path := strings.TrimPrefix(k.Block+"/"+k.Name, "/")
 		decodeBlock(d, path, n.Block, &struct{}{}, map[string]setter[struct{}]{})
@@ -147,8 +151,8 @@ func (d *decoder) hint(block, word string) string {
 }
 
 func quoted(word string) string {
-	if len(word) > 40 {
-		word = word[:40] + "..."
+	if r := []rune(word); len(r) > 40 {
+		word = string(r[:40]) + "..."
 	}
 	return strconv.Quote(word)
 }
@@ -195,7 +199,7 @@ func (d *decoder) alternatives(k *Keyword, n *Node) bool {
 // The values.
 
 func (d *decoder) bad(w Word, what string) {
-	d.errorf(w.Pos, "bad-value", "", "%s is not %s", quoted(w.Text), what)
+	d.errorf(w.Pos, "bad-value", "", "%s: %s is not %s", d.keyword, quoted(w.Text), what)
 }
 
 func (d *decoder) integer(w Word, low, high int) (int, bool) {
