@@ -6,7 +6,7 @@
 // A [Spec] is everything that should be held: VRRP instances and services with their real servers and checks. It is a
 // value. Write it in Go, or make it from a keepalived.conf:
 //
-//	cfg, diags := config.LoadFile("/etc/keepalived/keepalived.conf", config.Options{})
+//	cfg, diags, err := config.LoadFile("/etc/keepalived/keepalived.conf")
 //	spec, err := holdfast.FromConfig(cfg)
 //
 // A [Controller] puts a Spec into force and keeps it there:

@@ -27,7 +27,7 @@ type Policy struct {
 	DelayLoop time.Duration
 	// Retry is how many more failures after a first one it takes to be down. 0 means that the first one counts.
 	Retry int
-	// DelayBeforeRetry is the time from a failure to the retry. 0 means 1 s.
+	// DelayBeforeRetry is the time from a failure to the retry. 0 means 1 s, a negative value none.
 	DelayBeforeRetry time.Duration
 	// Timeout bounds one check as a whole. 0 means 5 s.
 	Timeout time.Duration
@@ -39,7 +39,7 @@ type Policy struct {
 }
 
 func (p Policy) delayLoop() time.Duration        { return or(p.DelayLoop, 60*time.Second) }
-func (p Policy) delayBeforeRetry() time.Duration { return or(p.DelayBeforeRetry, time.Second) }
+func (p Policy) delayBeforeRetry() time.Duration { return max(or(p.DelayBeforeRetry, time.Second), 0) }
 func (p Policy) timeout() time.Duration          { return or(p.Timeout, 5*time.Second) }
 func (p Policy) warmup() time.Duration           { return max(or(p.Warmup, p.delayLoop()), 0) }
 func (p Policy) rise() int                       { return max(p.Rise, 1) }
@@ -53,8 +53,8 @@ func or(d, zero time.Duration) time.Duration {
 
 // Validate reports values out of range.
 func (p Policy) Validate() error {
-	if p.DelayLoop < 0 || p.DelayBeforeRetry < 0 || p.Timeout < 0 || p.Retry < 0 || p.Rise < 0 {
-		return fmt.Errorf("check: policy %+v: only the warmup may be negative", p)
+	if p.DelayLoop < 0 || p.Timeout < 0 || p.Retry < 0 || p.Rise < 0 {
+		return fmt.Errorf("check: policy %+v: only Warmup and DelayBeforeRetry may be negative", p)
 	}
 	return nil
 }

@@ -212,11 +212,11 @@ func (d *decoder) integer(w Word, low, high int) (int, bool) {
 }
 
 // seconds reads a time: seconds with up to 6 decimals, no unit.
-func (d *decoder) seconds(w Word, high float64) (time.Duration, bool) {
+func (d *decoder) seconds(w Word, low, high float64) (time.Duration, bool) {
 	v, err := strconv.ParseFloat(w.Text, 64)
 	plain := strings.Trim(w.Text, "0123456789.") == ""
-	if err != nil || !plain || v > high {
-		d.bad(w, fmt.Sprintf("a time of 0 to %g seconds (no unit, up to 6 decimals)", high))
+	if err != nil || !plain || v < low || v > high {
+		d.bad(w, fmt.Sprintf("a time of %g to %g seconds (no unit, up to 6 decimals)", low, high))
 		return 0, false
 	}
 	return time.Duration(v*1e6+0.5) * time.Microsecond, true
@@ -291,9 +291,9 @@ func number[T any](low, high int, field func(*T) *int) setter[T] {
 	}
 }
 
-func timer[T any](high float64, field func(*T) *time.Duration) setter[T] {
+func timer[T any](low, high float64, field func(*T) *time.Duration) setter[T] {
 	return func(d *decoder, n *Node, into *T) {
-		if v, ok := d.seconds(n.Words[1], high); ok {
+		if v, ok := d.seconds(n.Words[1], low, high); ok {
 			*field(into) = v
 		}
 	}

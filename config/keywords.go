@@ -28,8 +28,8 @@ var (
 var globalKeywords = map[string]setter[Global]{
 	"router_id":               text(func(g *Global) *string { return &g.RouterID }),
 	"vrrp_version":            number(2, 3, func(g *Global) *int { return &g.VRRPVersion }),
-	"vrrp_garp_master_delay":  timer(maxTimer, func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
-	"vrrp_garp_master_repeat": number(1, 255, func(g *Global) *int { return &g.GARPMasterRepeat }),
+	"vrrp_garp_master_delay":  timer(0, maxTimer, func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
+	"vrrp_garp_master_repeat": number(0, 255, func(g *Global) *int { return &g.GARPMasterRepeat }),
 }
 
 var instanceKeywords = map[string]setter[VRRPInstance]{
@@ -40,20 +40,20 @@ var instanceKeywords = map[string]setter[VRRPInstance]{
 		v.prioritySet = true
 		number(1, 255, func(v *VRRPInstance) *int { return &v.Priority })(d, n, v)
 	},
-	"advert_int":    timer(255, func(v *VRRPInstance) *time.Duration { return &v.AdvertInt }),
+	"advert_int":    timer(0.01, 255, func(v *VRRPInstance) *time.Duration { return &v.AdvertInt }),
 	"state":         choice(func(v *VRRPInstance) *string { return &v.State }, "MASTER", "BACKUP"),
 	"nopreempt":     flag(func(v *VRRPInstance) *bool { return &v.NoPreempt }),
-	"preempt_delay": timer(1000, func(v *VRRPInstance) *time.Duration { return &v.PreemptDelay }),
+	"preempt_delay": timer(0, 1000, func(v *VRRPInstance) *time.Duration { return &v.PreemptDelay }),
 	"mcast_src_ip":  addr(func(v *VRRPInstance) *netip.Addr { return &v.SourceIP }),
 	"garp_master_delay": func(d *decoder, n *Node, v *VRRPInstance) {
 		v.garpDelaySet = true
-		timer(maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterDelay })(d, n, v)
+		timer(0, maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterDelay })(d, n, v)
 	},
 	"garp_master_repeat": func(d *decoder, n *Node, v *VRRPInstance) {
 		v.garpRepeatSet = true
-		number(1, 255, func(v *VRRPInstance) *int { return &v.GARPMasterRepeat })(d, n, v)
+		number(0, 255, func(v *VRRPInstance) *int { return &v.GARPMasterRepeat })(d, n, v)
 	},
-	"garp_master_refresh": timer(maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
+	"garp_master_refresh": timer(0, maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
 	"authentication": func(d *decoder, n *Node, v *VRRPInstance) {
 		decodeBlock(d, "vrrp_instance/authentication", n.Block, v, authKeywords)
 	},
@@ -93,10 +93,10 @@ func decodeAddresses(d *decoder, n *Node, v *VRRPInstance) {
 var policyKeywords = map[string]setter[policy]{
 	"retry":              func(d *decoder, n *Node, p *policy) { p.retry = orNil(d.integer(n.Words[1], 0, 1<<31-1)) },
 	"nb_get_retry":       func(d *decoder, n *Node, p *policy) { p.retry = orNil(d.integer(n.Words[1], 0, 1<<31-1)) },
-	"delay_loop":         func(d *decoder, n *Node, p *policy) { p.delayLoop = orNil(d.seconds(n.Words[1], maxTimer)) },
-	"delay_before_retry": func(d *decoder, n *Node, p *policy) { p.delayBeforeRetry = orNil(d.seconds(n.Words[1], maxTimer)) },
-	"connect_timeout":    func(d *decoder, n *Node, p *policy) { p.timeout = orNil(d.seconds(n.Words[1], maxTimer)) },
-	"warmup":             func(d *decoder, n *Node, p *policy) { p.warmup = orNil(d.seconds(n.Words[1], maxTimer)) },
+	"delay_loop":         func(d *decoder, n *Node, p *policy) { p.delayLoop = orNil(d.seconds(n.Words[1], 1e-6, maxTimer)) },
+	"delay_before_retry": func(d *decoder, n *Node, p *policy) { p.delayBeforeRetry = orNil(d.seconds(n.Words[1], 0, maxTimer)) },
+	"connect_timeout":    func(d *decoder, n *Node, p *policy) { p.timeout = orNil(d.seconds(n.Words[1], 1e-6, maxTimer)) },
+	"warmup":             func(d *decoder, n *Node, p *policy) { p.warmup = orNil(d.seconds(n.Words[1], 0, maxTimer)) },
 	"alpha":              func(d *decoder, n *Node, p *policy) { p.alpha = orNil(d.boolean(n)) },
 }
 

@@ -25,6 +25,7 @@ func (d *decoder) resolveInstance(v *VRRPInstance) {
 	if !v.garpRepeatSet {
 		v.GARPMasterRepeat = g.GARPMasterRepeat
 	}
+	v.GARPMasterRepeat = max(v.GARPMasterRepeat, 1)
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
 		d.diags.add(v.Pos, Warning, "owner-by-accident", "give it a priority below 255",

@@ -16,8 +16,8 @@ type ReconcilerOptions struct {
 	Logger *slog.Logger
 	// Interval between looks at the table for drift. 0 means 1 s. The kernel tells nobody when the table changes.
 	Interval time.Duration
-	// OnRepair is called from Run with what was done about drift, and the error of doing it. It must not call the
-	// Reconciler.
+	// OnRepair is called from Run with what was done about drift, and the error of doing it; the same error is told once.
+	// It must not call the Reconciler.
 	OnRepair func(Plan, error)
 }
 
@@ -33,6 +33,7 @@ type Reconciler struct {
 	owned map[ServiceKey]bool // was wished for once and not seen gone since
 	have  []Service           // what the table holds of ours, as far as we know
 	known bool                // have can be relied on
+	last  string              // the failure that was told last, so that it is not told every second
 }
 
 // NewReconciler makes a Reconciler that owns nothing yet. It starts nothing and does not close the table.
@@ -64,6 +65,7 @@ func (r *Reconciler) Set(ctx context.Context, want []Service) error {
 		}
 	}
 	_, err := r.reconcile(ctx)
+	r.news(nil, err)
 	return err
 }
 
@@ -121,13 +123,24 @@ func (r *Reconciler) repair(ctx context.Context) {
 	}
 	r.known = false
 	plan, err := r.reconcile(ctx)
-	if len(plan) == 0 && err == nil || ctx.Err() != nil {
+	if ctx.Err() != nil || !r.news(plan, err) {
 		return
 	}
-	r.log.Warn("table had drifted", "repaired", plan.String(), "error", err)
+	r.log.Warn("table differed from the wish", "repaired", plan.String(), "error", err)
 	if r.onRepair != nil {
 		r.onRepair(plan, err)
 	}
+}
+
+// news says whether anything was done that was not told already.
+func (r *Reconciler) news(plan Plan, err error) bool {
+	if err == nil {
+		r.last = ""
+		return len(plan) > 0
+	}
+	told := r.last == err.Error()
+	r.last = err.Error()
+	return !told
 }
 
 // Release removes every service that this Reconciler owns, and forgets the wish.

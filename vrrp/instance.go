@@ -34,7 +34,7 @@ type Instance struct {
 	PreemptDelay time.Duration
 	// AuthType and Password are for version 2. Of the password the first 8 bytes count.
 	AuthType AuthType
-	Password string
+	Password string `json:"-"`
 	// Checksum is the form of the checksum that is sent; either is accepted. See [Checksum].
 	Checksum Checksum
 	// Announce is the schedule of gratuitous ARP.

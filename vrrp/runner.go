@@ -194,7 +194,9 @@ type notifier struct {
 	queue *serial.Queue
 }
 
-func newNotifier(call func(Transition)) *notifier { return &notifier{call: call, queue: serial.NewQueue()} }
+func newNotifier(call func(Transition)) *notifier {
+	return &notifier{call: call, queue: serial.NewQueue()}
+}
 
 func (n *notifier) add(t Transition) {
 	if n.call != nil {

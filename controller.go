@@ -1,0 +1,282 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// ErrEnded is what a Controller answers once its Run has returned.
+var ErrEnded = errors.New("holdfast: controller has ended")
+
+// releaseTimeout bounds the removal of table entries on leaving.
+const releaseTimeout = 5 * time.Second
+
+// Options of a [Controller]. The zero value is usable.
+type Options struct {
+	// Logger gets what happens. Nil discards.
+	Logger *slog.Logger
+	// Network is where instances live. Nil means [vrrp.HostNetwork].
+	Network vrrp.Network
+	// Table is where services go. Nil means nowhere: they are checked, shown in Status and tell events all the same. It is
+	// not closed.
+	Table ipvs.Table
+	// RepairInterval is the time between looks at the table for drift. 0 means 1 s.
+	RepairInterval time.Duration
+	// MaxConcurrentChecks bounds the checks that run at once. 0 means 1024.
+	MaxConcurrentChecks int
+}
+
+// Controller holds a [Spec]: it runs the instances and the checks, and keeps the table as their verdicts want it.
+type Controller struct {
+	log     *slog.Logger
+	events  hub
+	router  *vrrp.Router
+	monitor *check.Monitor
+	table   *ipvs.Reconciler // nil without a table
+	wake    chan struct{}    // holds a token while the table may have to change
+	ready   chan struct{}
+
+	applying sync.Mutex // one Apply, or the beginning or the end of Run, at a time; taken before syncing and mu
+	syncing  sync.Mutex // one wish at a time goes to the table; taken before mu
+
+	mu    sync.Mutex // guards the fields below
+	phase phase
+	spec  Spec
+	state *state
+}
+
+type phase uint8
+
+const (
+	idle phase = iota
+	running
+	ended
+)
+
+// New makes a Controller that holds nothing. It starts nothing.
+func New(o Options) *Controller {
+	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.router = vrrp.NewRouter(vrrp.Options{Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged})
+	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, MaxConcurrent: o.MaxConcurrentChecks})
+	if o.Table != nil {
+		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired})
+	}
+	return c
+}
+
+// Ready is closed once Run holds what was applied: adverts are heard, checks are scheduled and the table was told.
+func (c *Controller) Ready() <-chan struct{} { return c.ready }
+
+// Subscribe gives every event from now on. A reader that falls more than buffer events behind loses the oldest.
+func (c *Controller) Subscribe(buffer int) *Subscription { return c.events.subscribe(buffer) }
+
+// SetTracking tells what the host application's own health says about the named instance; see [vrrp.Router.SetTracking].
+func (c *Controller) SetTracking(instance string, t vrrp.Tracking) { c.router.SetTracking(instance, t) }
+
+// Run holds what was applied until ctx ends. Then every MASTER sends priority 0 and gives its addresses up, and the
+// Controller's own entries leave the table; Run returns nil when that is done, within 10 s. It returns an error when
+// instances cannot work at all, for want of privilege. A Controller runs once.
+func (c *Controller) Run(ctx context.Context) error {
+	if err := c.enter(running); err != nil {
+		return err
+	}
+	defer c.events.close()
+	if c.table == nil && len(c.spec.Services) > 0 {
+		c.log.Warn("no table: services are checked and nothing is balanced")
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.router.Run(inner) })
+	group.Go(func() error { return c.monitor.Run(inner) })
+	group.Go(func() error { return c.keepTable(inner) })
+	err := group.Wait()
+	return errors.Join(err, c.enter(ended), c.release())
+}
+
+// enter begins a phase. Whoever is in Apply finishes first.
+func (c *Controller) enter(p phase) error {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p == running && c.phase != idle {
+		return errors.New("holdfast: a controller runs once")
+	}
+	c.phase = p
+	return nil
+}
+
+func (c *Controller) release() error {
+	if c.table == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	return c.table.Release(ctx)
+}
+
+// keepTable puts the wish into the table, again whenever it changes or the table drifts.
+func (c *Controller) keepTable(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if c.table != nil {
+		group.Go(func() error { return c.table.Run(ctx) })
+	}
+	group.Go(func() error {
+		c.sync(ctx)
+		c.signalReady(ctx)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-c.wake:
+				c.sync(ctx)
+			}
+		}
+	})
+	return group.Wait()
+}
+
+func (c *Controller) signalReady(ctx context.Context) {
+	for _, part := range []<-chan struct{}{c.router.Ready(), c.monitor.Ready()} {
+		select {
+		case <-part:
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(c.ready)
+}
+
+// sync puts the present wish into the table. What cannot be done is told, and tried again by the Reconciler.
+func (c *Controller) sync(ctx context.Context) error {
+	if c.table == nil {
+		return nil
+	}
+	c.syncing.Lock()
+	defer c.syncing.Unlock()
+	c.mu.Lock()
+	want := c.state.want()
+	c.mu.Unlock()
+	err := c.table.Set(ctx, want)
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("table refused a change; trying again", "error", err)
+		c.publish(EventError, "table", "", "", err.Error())
+	}
+	return err
+}
+
+// Apply makes spec what the Controller holds, and changes just what differs. An invalid Spec changes nothing. During Run
+// the error tells which entries the table refused: the rest is in force, and what was refused is tried again. Before Run,
+// the Spec is what Run begins with.
+func (c *Controller) Apply(ctx context.Context, spec Spec) error {
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	spec = spec.clone()
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	if c.now() == ended {
+		return ErrEnded
+	}
+	plan := Diff(c.spec, spec)
+	if err := c.adopt(spec); err != nil {
+		return err
+	}
+	var err error
+	if c.now() == running {
+		err = c.sync(ctx)
+	}
+	err = errors.Join(err, c.router.Set(spec.Instances))
+	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
+	c.log.Info("applied", "changes", summary)
+	c.publish(EventApply, "spec", "", "", summary)
+	return err
+}
+
+func (c *Controller) now() phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase
+}
+
+// adopt makes spec the one that verdicts are about, and runs its probes.
+func (c *Controller) adopt(spec Spec) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := newState(spec.Services, c.state)
+	if err := c.monitor.Set(next.list); err != nil {
+		return err
+	}
+	c.spec, c.state = spec, next
+	return nil
+}
+
+// Plan tells what Apply would change now, by the health of this moment and what the table really holds.
+func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
+	if err := spec.Validate(); err != nil {
+		return Plan{}, err
+	}
+	c.mu.Lock()
+	plan, have, want := Diff(c.spec, spec), c.state.want(), newState(spec.Services, c.state).want()
+	c.mu.Unlock()
+	if c.table == nil {
+		plan.Table = ipvs.Diff(have, want)
+		return plan, nil
+	}
+	var err error
+	plan.Table, err = c.table.Plan(ctx, want)
+	return plan, err
+}
+
+// instanceChanged hears the Router.
+func (c *Controller) instanceChanged(t vrrp.Transition) {
+	c.events.publish(Event{Time: t.At, Kind: EventInstance, Object: t.Instance, From: t.From.String(), To: t.To.String(), Reason: t.Reason})
+}
+
+// probeChanged hears the Monitor. The table is changed by another goroutine, so that verdicts that come at once go to the
+// kernel at once.
+func (c *Controller) probeChanged(t check.Transition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.state.verdict(t) {
+		if e.Kind == EventService {
+			c.log.Warn("quorum", "service", e.Object, "state", e.To, "reason", e.Reason)
+		}
+		c.events.publish(e)
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// repaired hears the Reconciler.
+func (c *Controller) repaired(plan ipvs.Plan, err error) {
+	var seen []ipvs.ServiceKey
+	for _, op := range plan {
+		if key := op.Service.ServiceKey; err == nil && !slices.Contains(seen, key) {
+			seen = append(seen, key)
+			c.publish(EventRepair, key.String(), "", "", op.String())
+		}
+	}
+	if err != nil {
+		c.publish(EventError, "table", "", "", err.Error())
+	}
+}
+
+func (c *Controller) publish(kind EventKind, object, from, to, reason string) {
+	c.events.publish(Event{Time: time.Now(), Kind: kind, Object: object, From: from, To: to, Reason: reason})
+}

@@ -1,0 +1,303 @@
+package holdfast_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/checktest"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
+	"github.com/holdfast-lb/holdfast/vrrp"
+	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
+)
+
+// world is a Controller on a LAN and a table in memory, with two scripted servers.
+type world struct {
+	lan     *vrrptest.LAN
+	table   *ipvstest.Fake
+	servers [2]*checktest.Script
+	c       *holdfast.Controller
+	events  *holdfast.Subscription
+	cancel  context.CancelFunc
+	ended   chan error
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{lan: vrrptest.NewLAN(), table: &ipvstest.Fake{}, ended: make(chan error, 1)}
+	w.servers = [2]*checktest.Script{{}, {}}
+	w.c = holdfast.New(holdfast.Options{Network: w.lan.Host("10.0.0.1"), Table: w.table})
+	w.events = w.c.Subscribe(1000)
+	return w
+}
+
+func (w *world) run(t *testing.T) {
+	var ctx context.Context
+	ctx, w.cancel = context.WithCancel(t.Context())
+	go func() { w.ended <- w.c.Run(ctx) }()
+	<-w.c.Ready()
+}
+
+func (w *world) stop(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	if err := <-w.ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func (w *world) spec() holdfast.Spec {
+	return holdfast.Spec{
+		Instances: []vrrp.Instance{{Name: "VI", Interface: vrrptest.Interface, VRID: 7, Addrs: prefixes("10.0.0.100/32")}},
+		Services:  []holdfast.Service{w.service("10.0.0.100:80")},
+	}
+}
+
+func (w *world) service(addr string) holdfast.Service {
+	s := holdfast.Service{Service: ipvs.Service{ServiceKey: key(addr), Scheduler: "rr"}}
+	for i, script := range w.servers {
+		s.Servers = append(s.Servers, holdfast.Server{
+			RealServer: ipvs.RealServer{Destination: ipvs.Destination{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + i)}), 80), Weight: 1}},
+			Checks:     []check.Probe{{Checker: script, Policy: check.Policy{DelayLoop: 2 * time.Second, Retry: 1, Warmup: -1}}},
+		})
+	}
+	return s
+}
+
+func key(addr string) ipvs.ServiceKey {
+	return ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort(addr)}
+}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// seen drains the events as "kind object to".
+func (w *world) seen(t *testing.T) (lines []string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for {
+		e, err := w.events.Next(ctx)
+		if err != nil {
+			return lines
+		}
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.Object, e.To)))
+	}
+}
+
+const (
+	bothServers = "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 1\n-a -t 10.0.0.100:80 -r 10.0.0.12:80 -m -w 1"
+	onlyFirst   = "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 1"
+)
+
+func (w *world) wantTable(t *testing.T, want string) {
+	t.Helper()
+	if got := w.table.Dump(); got != want {
+		t.Errorf("table:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestLifeOfAController(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantTable(t, "") // nothing is touched before Run
+		w.run(t)
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, bothServers)
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 1 {
+			t.Errorf("holders of the address: %v", h)
+		}
+		w.servers[1].Down()
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, onlyFirst)
+		w.servers[0].Down()
+		time.Sleep(10 * time.Second)
+		w.servers[0].Up()
+		time.Sleep(10 * time.Second)
+		w.servers[1].Up()
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, bothServers)
+		w.stop(t)
+		w.wantTable(t, "")
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 0 {
+			t.Errorf("after the end the address is on %v", h)
+		}
+		got := strings.Join(w.seen(t), "\n")
+		want := strings.Join([]string{
+			"apply spec", "instance VI BACKUP", "instance VI MASTER",
+			"server TCP 10.0.0.100:80 10.0.0.12:80 DOWN",
+			"server TCP 10.0.0.100:80 10.0.0.11:80 DOWN", "service TCP 10.0.0.100:80 DOWN",
+			"server TCP 10.0.0.100:80 10.0.0.11:80 UP", "service TCP 10.0.0.100:80 UP", "server TCP 10.0.0.100:80 10.0.0.12:80 UP",
+			"instance VI INIT",
+		}, "\n")
+		if got != want {
+			t.Errorf("events:\n%s\nwant:\n%s", got, want)
+		}
+		if _, err := w.events.Next(t.Context()); !errors.Is(err, holdfast.ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+		if err := w.c.Apply(t.Context(), w.spec()); !errors.Is(err, holdfast.ErrEnded) {
+			t.Errorf("Apply after the end: %v", err)
+		}
+	})
+}
+
+// TestApplyTouchesOnlyWhatDiffers: the state machine, the verdicts and the table entries of what stays are kept.
+func TestApplyTouchesOnlyWhatDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		w.servers[1].Down()
+		time.Sleep(10 * time.Second)
+		ops, since := len(w.table.Ops()), w.c.Status().Instances[0].Since
+
+		next := w.spec()
+		next.Services[0].Servers[0].Weight = 5
+		next.Services[0].Servers[1].Checks[0].Policy.DelayLoop = time.Hour
+		next.Services = append(next.Services, w.service("10.0.0.100:443"))
+		plan, err := w.c.Plan(t.Context(), next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.c.Apply(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if done := w.table.Ops()[ops:]; done.String() != plan.Table.String() || len(done) != 4 {
+			t.Errorf("done:\n%vplanned:\n%v", done, plan.Table)
+		}
+		if len(plan.Instances) != 0 || len(plan.Checks) != 1 {
+			t.Errorf("plan:\n%v", plan)
+		}
+		s := w.c.Status()
+		if s.Instances[0].Since != since || s.Services[0].Servers[1].Up {
+			t.Errorf("state was lost: %+v", s)
+		}
+		if again, err := w.c.Plan(t.Context(), next); err != nil || !again.Empty() {
+			t.Errorf("applied, and still to do: %v %v", again, err)
+		}
+	})
+}
+
+func TestInvalidSpecChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		for name, spoil := range map[string]func(*holdfast.Spec){
+			"no VRID":           func(s *holdfast.Spec) { s.Instances[0].VRID = 0 },
+			"is there twice":    func(s *holdfast.Spec) { s.Services = append(s.Services, s.Services[0]) },
+			"hysteresis":        func(s *holdfast.Spec) { s.Services[0].Hysteresis = 1 },
+			"no checker":        func(s *holdfast.Spec) { s.Services[0].Servers[0].Checks[0].Checker = nil },
+			"two instances are": func(s *holdfast.Spec) { s.Instances = append(s.Instances, s.Instances[0]) },
+		} {
+			bad := w.spec()
+			spoil(&bad)
+			if err := w.c.Apply(t.Context(), bad); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		w.wantTable(t, bothServers)
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 1 {
+			t.Errorf("holders of the address: %v", h)
+		}
+	})
+}
+
+// TestRefusedEntry: the rest is in force, the error is told once, and what was refused follows when it can.
+func TestRefusedEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var refuse atomic.Bool
+		refuse.Store(true)
+		w.table.Fail = func(op ipvs.Op) error {
+			if refuse.Load() && op.Action == ipvs.AddDestination && op.Destination.Addr.Addr().String() == "10.0.0.12" {
+				return errors.New("no memory")
+			}
+			return nil
+		}
+		w.run(t)
+		defer w.stop(t)
+		if err := w.c.Apply(t.Context(), w.spec()); err == nil || !strings.Contains(err.Error(), "10.0.0.12") {
+			t.Errorf("Apply: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, onlyFirst)
+		if n := strings.Count(strings.Join(w.seen(t), "\n"), "error table"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		refuse.Store(false)
+		time.Sleep(2 * time.Second)
+		w.wantTable(t, bothServers)
+	})
+}
+
+func TestDriftIsRepairedAndTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		w.seen(t)
+		stranger := ipvs.Service{ServiceKey: key("10.0.0.200:80"), Scheduler: "rr"}
+		err := w.table.Apply(t.Context(), ipvs.Plan{
+			{Action: ipvs.DeleteService, Service: ipvs.Service{ServiceKey: key("10.0.0.100:80")}},
+			{Action: ipvs.AddService, Service: stranger},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		w.wantTable(t, bothServers+"\n-A -t 10.0.0.200:80 -s rr")
+		if got := w.seen(t); len(got) != 1 || got[0] != "repair TCP 10.0.0.100:80" {
+			t.Errorf("events: %v", got)
+		}
+	})
+}
+
+func TestControllerWithoutTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.c = holdfast.New(holdfast.Options{Network: w.lan.Host("10.0.0.2")})
+		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		w.servers[0].Down()
+		time.Sleep(10 * time.Second)
+		if s := w.c.Status().Services[0]; s.Servers[0].Up || !s.Servers[1].Up || s.LiveWeight != 1 || s.Servers[0].Checks[0].Error == "" {
+			t.Errorf("status: %+v", s)
+		}
+		if plan, err := w.c.Plan(t.Context(), holdfast.Spec{}); err != nil || len(plan.Table) != 1 || len(plan.Instances) != 1 {
+			t.Errorf("plan: %v %v", plan, err)
+		}
+		if err := w.c.Run(t.Context()); err == nil {
+			t.Error("a second Run is not refused")
+		}
+	})
+}

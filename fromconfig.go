@@ -1,0 +1,117 @@
+package holdfast
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// FromConfig makes a Spec from a keepalived.conf. The error says what is in it that cannot be held; a Config whose
+// diagnostics have no error gives none.
+func FromConfig(c *config.Config) (Spec, error) {
+	var spec Spec
+	for _, v := range c.Instances {
+		spec.Instances = append(spec.Instances, instanceOf(v))
+	}
+	for _, v := range c.VirtualServers {
+		spec.Services = append(spec.Services, serviceOf(v))
+	}
+	if err := spec.Validate(); err != nil {
+		return Spec{}, fmt.Errorf("holdfast: %s: %w", c.Name, err)
+	}
+	return spec, nil
+}
+
+func instanceOf(v *config.VRRPInstance) vrrp.Instance {
+	in := vrrp.Instance{
+		Name: v.Name, Interface: v.Interface, VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
+		Interval: v.AdvertInt, Addrs: v.VirtualAddresses, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
+		Announce: vrrp.Announce{Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh},
+	}
+	if v.AuthType == "PASS" {
+		in.AuthType, in.Password = vrrp.AuthPass, v.AuthPass
+	}
+	return in
+}
+
+var (
+	protocols = map[string]ipvs.Protocol{"TCP": ipvs.TCP, "UDP": ipvs.UDP, "SCTP": ipvs.SCTP}
+	forwards  = map[string]ipvs.Forward{"NAT": ipvs.Masq, "DR": ipvs.Direct, "TUN": ipvs.Tunnel}
+)
+
+func serviceOf(v *config.VirtualServer) Service {
+	s := Service{Quorum: v.Quorum, Hysteresis: v.Hysteresis}
+	s.ServiceKey = ipvs.ServiceKey{Protocol: protocols[v.Protocol], Addr: v.Addr, FWMark: v.FWMark, IPv6: markedIPv6(v)}
+	s.Scheduler, s.Persistence, s.Granularity = v.Scheduler, v.Persistence, v.Granularity
+	for flag, set := range map[ipvs.Flags]bool{ipvs.OnePacket: v.OnePacket, ipvs.Sched1: v.Flag1, ipvs.Sched2: v.Flag2, ipvs.Sched3: v.Flag3} {
+		if set {
+			s.Flags |= flag
+		}
+	}
+	for _, r := range v.RealServers {
+		server := Server{RealServer: realServerOf(r)}
+		for _, c := range r.Checks {
+			server.Checks = append(server.Checks, probeOf(c))
+		}
+		s.Servers = append(s.Servers, server)
+	}
+	if v.SorryServer != nil {
+		sorry := realServerOf(v.SorryServer)
+		s.Sorry = &sorry
+	}
+	return s
+}
+
+// markedIPv6 tells the family of a service by mark from its first real server.
+func markedIPv6(v *config.VirtualServer) bool {
+	return v.FWMark != 0 && len(v.RealServers) > 0 && v.RealServers[0].Addr.Addr().Is6()
+}
+
+func realServerOf(r *config.RealServer) ipvs.RealServer {
+	return ipvs.RealServer{
+		Destination: ipvs.Destination{
+			Addr: r.Addr, Forward: forwards[r.Method], Weight: r.Weight,
+			UpperThreshold: uint32(r.UpperThreshold), LowerThreshold: uint32(r.LowerThreshold),
+		},
+		Inhibit: r.InhibitOnFailure,
+	}
+}
+
+func probeOf(c *config.Check) check.Probe {
+	return check.Probe{
+		ID:      fmt.Sprintf("%s %v", c.Kind, c.Addr),
+		Checker: checkerOf(c),
+		Policy: check.Policy{
+			DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: orNone(c.DelayBeforeRetry), Timeout: c.ConnectTimeout, Warmup: orNone(c.Warmup),
+		},
+		Alpha: c.Alpha,
+	}
+}
+
+// orNone translates none: 0 means the default to a Policy.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func checkerOf(c *config.Check) check.Checker {
+	target := check.Target{Addr: c.Addr, Source: c.Source}
+	if c.Kind == "TCP_CHECK" {
+		return check.TCP{Target: target}
+	}
+	h := check.HTTP{Target: target}
+	for _, u := range c.URLs {
+		url := check.URL{Path: u.Path, VirtualHost: u.VirtualHost}
+		for _, r := range u.Status {
+			url.Status = append(url.Status, check.StatusRange{Low: r.Low, High: r.High})
+		}
+		h.URLs = append(h.URLs, url)
+	}
+	return h
+}

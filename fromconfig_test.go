@@ -1,0 +1,111 @@
+package holdfast_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+func TestFromConfigCarriesWhatTheFileSays(t *testing.T) {
+	spec := parse(`
+vrrp_instance A {
+    interface eth1
+    virtual_router_id 9
+    version 3
+    advert_int 0.2
+    mcast_src_ip 192.0.2.1
+    nopreempt
+    garp_master_delay 0
+    garp_master_repeat 2
+    garp_master_refresh 60
+    virtual_ipaddress { 192.0.2.10 }
+}
+virtual_server fwmark 7 {
+    lb_algo sh
+    sh-port
+    sh-fallback
+    persistence_timeout 30
+    persistence_granularity 255.255.255.0
+    quorum 2
+    hysteresis 1
+    sorry_server 192.0.2.99 80
+    real_server 192.0.2.11 8080 {
+        weight 5
+        inhibit_on_failure
+        uthreshold 100
+        lthreshold 50
+        HTTP_GET { url { path /a
+                virtualhost www.example.org
+                status_code 200-299 404 }
+            connect_port 81
+            bindto 192.0.2.1
+            retry 3
+            delay_before_retry 0
+            delay_loop 2.5
+            warmup 0
+            alpha
+        }
+    }
+    real_server 192.0.2.12 8080 { }
+}
+virtual_server 192.0.2.10 53 {
+    protocol UDP
+    ops
+    real_server 192.0.2.11 53 { }
+}`)
+	in := spec.Instances[0]
+	if !in.NoPreempt || in.Interval != 200*time.Millisecond || in.Announce != (vrrp.Announce{Rounds: 2, Delay: -1, Refresh: time.Minute}) {
+		t.Errorf("instance: %+v", in)
+	}
+	const want = `-A -u 192.0.2.10:53 -s wlc -o
+-a -u 192.0.2.10:53 -r 192.0.2.11:53 -m -w 1
+-A -f 7 -s sh -p 30 -M 255.255.255.0 -b sh-fallback,sh-port
+-a -f 7 -r 192.0.2.11:8080 -m -w 5 -x 100 -y 50
+-a -f 7 -r 192.0.2.12:8080 -m -w 1
+`
+	if got := holdfast.Diff(holdfast.Spec{}, spec).Table.String(); got != want {
+		t.Errorf("table:\n%s\nwant:\n%s", got, want)
+	}
+	s := spec.Services[0]
+	if s.Quorum != 2 || s.Hysteresis != 1 || !s.Servers[0].Inhibit || s.Sorry.Addr.String() != "192.0.2.99:80" {
+		t.Errorf("pool: %+v", s)
+	}
+	p := s.Servers[0].Checks[0]
+	if p.Policy != (check.Policy{DelayLoop: 2500 * time.Millisecond, Retry: 3, DelayBeforeRetry: -1, Timeout: 5 * time.Second, Warmup: -1}) || !p.Alpha {
+		t.Errorf("policy: %+v", p)
+	}
+	h := p.Checker.(check.HTTP)
+	if h.Addr.String() != "192.0.2.11:81" || h.Source.String() != "192.0.2.1" || h.URLs[0].VirtualHost != "www.example.org" || len(h.URLs[0].Status) != 2 {
+		t.Errorf("checker: %+v", h)
+	}
+}
+
+// TestFromConfigRefusesWhatCannotBeHeld: a Config that was read in spite of errors is not taken.
+func TestFromConfigRefusesWhatCannotBeHeld(t *testing.T) {
+	cfg, _, err := config.Load(fstest.MapFS{"k.conf": {Data: []byte("vrrp_instance A { interface eth0 }")}}, "k.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holdfast.FromConfig(cfg); err == nil || !strings.Contains(err.Error(), "k.conf") || !strings.Contains(err.Error(), "no VRID") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+// TestSorryServerServesAlone holds the way from a file through lost quorum to the table.
+func TestSorryServerServesAlone(t *testing.T) {
+	s := parse(conf).Services[0]
+	pool := ipvs.Pool{Service: s.Service, Sorry: s.Sorry, Quorum: s.Quorum}
+	for _, server := range s.Servers {
+		pool.Servers = append(pool.Servers, server.RealServer)
+	}
+	if want, has := pool.Want([]bool{false, false}, true); has || len(want.Destinations) != 1 || want.Destinations[0].Addr.String() != "192.0.2.99:80" {
+		t.Errorf("quorum %v, %+v", has, want)
+	}
+}

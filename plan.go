@@ -1,0 +1,186 @@
+package holdfast
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// Plan is the difference between two Specs, or between what is in force and a Spec.
+type Plan struct {
+	// Table is what changes in the load balancer's table.
+	Table ipvs.Plan
+	// Instances has one line for each VRRP instance that comes, changes or goes.
+	Instances []string
+	// Checks has one line for each server that stays and whose checks change. The checks of a server come and go with it.
+	Checks []string
+}
+
+// Empty says that nothing changes.
+func (p Plan) Empty() bool { return len(p.Table)+len(p.Instances)+len(p.Checks) == 0 }
+
+// String has one line for each change: those of the table as ipvsadm writes them.
+func (p Plan) String() string {
+	var b strings.Builder
+	b.WriteString(p.Table.String())
+	for _, line := range slices.Concat(p.Instances, p.Checks) {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// Diff tells what there is to do to get from one Spec to another when every server is well. From the zero Spec it is what
+// the other asks for. Neither is validated.
+func Diff(have, want Spec) Plan {
+	return Plan{
+		Table:     ipvs.Diff(healthy(have.Services), healthy(want.Services)),
+		Instances: diffInstances(have.Instances, want.Instances),
+		Checks:    diffChecks(have.Services, want.Services),
+	}
+}
+
+func healthy(services []Service) []ipvs.Service {
+	table := make([]ipvs.Service, len(services))
+	for i := range services {
+		table[i], _ = services[i].pool().Want(slices.Repeat([]bool{true}, len(services[i].Servers)), true)
+	}
+	return table
+}
+
+func diffInstances(have, want []vrrp.Instance) (lines []string) {
+	old := make(map[string]*vrrp.Instance, len(have))
+	for i := range have {
+		old[have[i].String()] = &have[i]
+	}
+	for i := range want {
+		in := &want[i]
+		before := old[in.String()]
+		delete(old, in.String())
+		switch {
+		case before == nil:
+			lines = append(lines, fmt.Sprintf("vrrp_instance %v add: %s", in, describe(in)))
+		case !before.Equal(in):
+			lines = append(lines, fmt.Sprintf("vrrp_instance %v edit: %s", in, changes(before, in)))
+		}
+	}
+	for i := range have {
+		if old[have[i].String()] != nil {
+			lines = append(lines, fmt.Sprintf("vrrp_instance %v delete", &have[i]))
+		}
+	}
+	return lines
+}
+
+// attribute is one value of an instance under keepalived's keyword for it.
+type attribute struct{ keyword, value string }
+
+func attributes(in *vrrp.Instance) []attribute {
+	return []attribute{
+		{"interface", in.Interface},
+		{"virtual_router_id", fmt.Sprint(in.VRID)},
+		{"version", fmt.Sprint(orElse(in.Version, 3))},
+		{"priority", fmt.Sprint(orElse(in.Priority, 100))},
+		{"advert_int", orElse(in.Interval, time.Second).String()},
+		{"virtual_ipaddress", strings.Trim(fmt.Sprint(in.Addrs), "[]")},
+		{"mcast_src_ip", orBlank(in.Source)},
+		{"nopreempt", orBlank(in.NoPreempt)},
+		{"preempt_delay", orBlank(in.PreemptDelay)},
+		{"auth_type", orBlank(in.AuthType)},
+		{"checksum", orBlank(in.Checksum)},
+		{"announce", announce(in.Announce)},
+	}
+}
+
+// announce is blank for keepalived's default.
+func announce(a vrrp.Announce) string {
+	rounds, delay := orElse(a.Rounds, 5), orElse(a.Delay, 5*time.Second)
+	if rounds == 5 && delay == 5*time.Second && a.Refresh == 0 {
+		return ""
+	}
+	return fmt.Sprintf("rounds=%d delay=%v refresh=%v", rounds, delay, a.Refresh)
+}
+
+func orElse[V comparable](v, zero V) V {
+	var none V
+	if v == none {
+		return zero
+	}
+	return v
+}
+
+func orBlank[V comparable](v V) string {
+	var none V
+	if v == none {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func describe(in *vrrp.Instance) string {
+	var parts []string
+	for _, a := range attributes(in) {
+		if a.value != "" {
+			parts = append(parts, a.keyword+" "+a.value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func changes(before, after *vrrp.Instance) string {
+	var parts []string
+	old := attributes(before)
+	for i, a := range attributes(after) {
+		if a.value != old[i].value {
+			parts = append(parts, fmt.Sprintf("%s %s -> %s", a.keyword, orElse(old[i].value, "none"), orElse(a.value, "none")))
+		}
+	}
+	if before.Password != after.Password {
+		parts = append(parts, "auth_pass changes")
+	}
+	return strings.Join(parts, ", ")
+}
+
+type serverID struct {
+	service ipvs.ServiceKey
+	addr    string
+}
+
+func diffChecks(have, want []Service) (lines []string) {
+	old := make(map[serverID][]check.Probe)
+	for _, s := range have {
+		for _, server := range s.Servers {
+			old[serverID{s.ServiceKey, server.Addr.String()}] = server.Checks
+		}
+	}
+	for _, s := range want {
+		for _, server := range s.Servers {
+			before, stays := old[serverID{s.ServiceKey, server.Addr.String()}]
+			if stays && !sameChecks(before, server.Checks) {
+				lines = append(lines, fmt.Sprintf("check edit %v %v: %s -> %s", s.ServiceKey, server.Addr, names(before), names(server.Checks)))
+			}
+		}
+	}
+	return lines
+}
+
+// sameChecks compares by value. Functions are never the same: nobody can tell.
+func sameChecks(a, b []check.Probe) bool {
+	return slices.EqualFunc(a, b, func(x, y check.Probe) bool { return reflect.DeepEqual(x, y) })
+}
+
+func names(probes []check.Probe) string {
+	if len(probes) == 0 {
+		return "none"
+	}
+	parts := make([]string, len(probes))
+	for i, p := range probes {
+		parts[i] = fmt.Sprintf("%s every %v", orElse(p.ID, "check"), orElse(p.Policy.DelayLoop, time.Minute))
+	}
+	return strings.Join(parts, ", ")
+}

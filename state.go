@@ -1,0 +1,146 @@
+package holdfast
+
+import (
+	"fmt"
+
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/ipvs"
+)
+
+// state is the verdict on every server, and what follows from it for the table. It is pure: no clock, no goroutine.
+type state struct {
+	services []*serviceState
+	probes   map[string]*probeState
+	list     []check.Probe // all probes, for the Monitor
+}
+
+type serviceState struct {
+	key     ipvs.ServiceKey
+	pool    *ipvs.Pool
+	servers []*serverState
+	quorum  bool
+	want    ipvs.Service
+}
+
+type serverState struct {
+	service *serviceState
+	probes  []*probeState
+}
+
+type probeState struct {
+	server *serverState
+	id     string
+	up     bool
+}
+
+// newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
+func newState(services []Service, old *state) *state {
+	s := &state{probes: make(map[string]*probeState)}
+	quorums := make(map[ipvs.ServiceKey]bool, len(old.services))
+	for _, service := range old.services {
+		quorums[service.key] = service.quorum
+	}
+	for i := range services {
+		service := s.addService(&services[i], old)
+		had, known := quorums[service.key]
+		service.evaluate(had || !known)
+	}
+	return s
+}
+
+func (s *state) addService(spec *Service, old *state) *serviceState {
+	service := &serviceState{key: spec.ServiceKey, pool: spec.pool()}
+	for _, probes := range spec.probes() {
+		server := &serverState{service: service}
+		for _, p := range probes {
+			state := &probeState{server: server, id: p.ID, up: !p.Alpha}
+			if before := old.probes[p.ID]; before != nil {
+				state.up = before.up
+			}
+			server.probes = append(server.probes, state)
+			s.probes[p.ID] = state
+			s.list = append(s.list, p)
+		}
+		service.servers = append(service.servers, server)
+	}
+	s.services = append(s.services, service)
+	return service
+}
+
+func (s *serverState) up() bool {
+	for _, p := range s.probes {
+		if !p.up {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *serviceState) evaluate(had bool) {
+	up := make([]bool, len(s.servers))
+	for i, server := range s.servers {
+		up[i] = server.up()
+	}
+	s.want, s.quorum = s.pool.Want(up, had)
+}
+
+// want is the table as the verdicts want it.
+func (s *state) want() []ipvs.Service {
+	table := make([]ipvs.Service, len(s.services))
+	for i, service := range s.services {
+		table[i] = service.want
+	}
+	return table
+}
+
+// verdict takes a probe's new verdict and returns what it means for its server and its service. A probe that is no longer
+// wished for means nothing.
+func (s *state) verdict(t check.Transition) (events []Event) {
+	probe := s.probes[t.ID]
+	if probe == nil || probe.up == t.Up {
+		return nil
+	}
+	service, was := probe.server.service, probe.server.up()
+	probe.up = t.Up
+	up := probe.server.up()
+	if up == was {
+		return nil
+	}
+	events = append(events, Event{
+		Time: t.At, Kind: EventServer, Object: service.name(probe.server), From: upDown(was), To: upDown(up), Reason: t.Reason(),
+	})
+	had := service.quorum
+	service.evaluate(had)
+	if service.quorum != had {
+		events = append(events, Event{
+			Time: t.At, Kind: EventService, Object: service.key.String(), From: upDown(had), To: upDown(service.quorum),
+			Reason: fmt.Sprintf("live weight %d, quorum %d, hysteresis %d", service.liveWeight(), max(service.pool.Quorum, 1), service.pool.Hysteresis),
+		})
+	}
+	return events
+}
+
+func (s *serviceState) name(server *serverState) string {
+	for i := range s.servers {
+		if s.servers[i] == server {
+			return fmt.Sprintf("%v %v", s.key, s.pool.Servers[i].Addr)
+		}
+	}
+	return s.key.String()
+}
+
+func (s *serviceState) liveWeight() (weight int) {
+	for i, server := range s.servers {
+		if server.up() {
+			weight += s.pool.Servers[i].Weight
+		}
+	}
+	return weight
+}
+
+func upDown(up bool) string {
+	if up {
+		return "UP"
+	}
+	return "DOWN"
+}

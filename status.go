@@ -1,0 +1,82 @@
+package holdfast
+
+import (
+	"time"
+
+	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// Status is a snapshot of a Controller. It is made for encoding/json.
+type Status struct {
+	Time      time.Time             `json:"time"`
+	Instances []vrrp.InstanceStatus `json:"instances"`
+	Services  []ServiceStatus       `json:"services"`
+}
+
+// ServiceStatus is a snapshot of a service.
+type ServiceStatus struct {
+	// Service is its key, such as "TCP 192.0.2.10:80".
+	Service string `json:"service"`
+	// Up says whether it has quorum.
+	Up bool `json:"up"`
+	// LiveWeight is the weight of the servers that are well.
+	LiveWeight int            `json:"liveWeight"`
+	Servers    []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is a snapshot of a real server.
+type ServerStatus struct {
+	Server string `json:"server"`
+	// Up says whether all checks are of the opinion that it is well.
+	Up bool `json:"up"`
+	// Weight is the configured one.
+	Weight int           `json:"weight"`
+	Checks []CheckStatus `json:"checks"`
+}
+
+// CheckStatus is a snapshot of one check of a server.
+type CheckStatus struct {
+	ID string `json:"id"`
+	Up bool   `json:"up"`
+	// Since is when the verdict was reached.
+	Since time.Time `json:"since"`
+	// Checked is when the last check ended, zero before the first; Latency is how long it took.
+	Checked time.Time     `json:"checked"`
+	Latency time.Duration `json:"latency"`
+	// Error is why the last check failed, empty when it did not.
+	Error string `json:"error,omitempty"`
+}
+
+// Status is a snapshot of everything that the Controller holds, in the order of the Spec.
+func (c *Controller) Status() Status {
+	probes := c.monitor.Status()
+	s := Status{Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, service := range c.state.services {
+		s.Services = append(s.Services, service.status(probes))
+	}
+	return s
+}
+
+func (s *serviceState) status(probes map[string]check.ProbeStatus) ServiceStatus {
+	status := ServiceStatus{Service: s.key.String(), Up: s.quorum, LiveWeight: s.liveWeight(), Servers: []ServerStatus{}}
+	for i, server := range s.servers {
+		spec := s.pool.Servers[i]
+		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Checks: []CheckStatus{}}
+		for _, p := range server.probes {
+			one.Checks = append(one.Checks, checkStatus(p, probes[p.id]))
+		}
+		status.Servers = append(status.Servers, one)
+	}
+	return status
+}
+
+func checkStatus(p *probeState, m check.ProbeStatus) CheckStatus {
+	c := CheckStatus{ID: p.id, Up: p.up, Since: m.Since, Checked: m.Last.At, Latency: m.Last.Latency}
+	if m.Last.Err != nil {
+		c.Error = m.Last.Err.Error()
+	}
+	return c
+}
