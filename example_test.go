@@ -6,7 +6,6 @@ import (
 	"log"
 	"log/slog"
 	"net/netip"
-	"testing/fstest"
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
@@ -68,9 +67,9 @@ virtual_server 192.0.2.10 80 {
 }`
 
 func parse(text string) holdfast.Spec {
-	cfg, diags, err := config.Load(fstest.MapFS{"k.conf": {Data: []byte(text)}}, "k.conf")
-	if err != nil || diags.Err() != nil {
-		log.Fatal(err, diags.Err())
+	cfg, diags := config.Read("k.conf", []byte(text))
+	if err := diags.Err(); err != nil {
+		log.Fatal(err)
 	}
 	spec, err := holdfast.FromConfig(cfg)
 	if err != nil {

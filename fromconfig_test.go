@@ -3,7 +3,6 @@ package holdfast_test
 import (
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
@@ -89,10 +88,7 @@ virtual_server 192.0.2.10 53 {
 
 // TestFromConfigRefusesWhatCannotBeHeld: a Config that was read in spite of errors is not taken.
 func TestFromConfigRefusesWhatCannotBeHeld(t *testing.T) {
-	cfg, _, err := config.Load(fstest.MapFS{"k.conf": {Data: []byte("vrrp_instance A { interface eth0 }")}}, "k.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg, _ := config.Read("k.conf", []byte("vrrp_instance A { interface eth0 }"))
 	if _, err := holdfast.FromConfig(cfg); err == nil || !strings.Contains(err.Error(), "k.conf") || !strings.Contains(err.Error(), "no VRID") {
 		t.Errorf("error: %v", err)
 	}

@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -84,18 +86,11 @@ func TestReadingGoesOnAfterErrors(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, src string) (*config.Config, config.Diagnostics) {
-	t.Helper()
-	cfg, diags, err := config.Load(fstest.MapFS{"f.conf": {Data: []byte(src)}}, "f.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg, diags
-}
+func read(src string) (*config.Config, config.Diagnostics) { return config.Read("f.conf", []byte(src)) }
 
 // TestInheritance holds the order checker, real server, virtual server, default of keepalived.
 func TestInheritance(t *testing.T) {
-	cfg, diags := load(t, `
+	cfg, diags := read(`
 virtual_server 10.0.0.1 80 {
     delay_loop 7
     retry 5
@@ -143,7 +138,7 @@ func describe(c *config.Check) string {
 }
 
 func TestGlobalDefaultsReachInstancesBeforeThem(t *testing.T) {
-	cfg, diags := load(t, `
+	cfg, diags := read(`
 vrrp_instance A { interface eth0
   virtual_router_id 1
   virtual_ipaddress { 10.0.0.1 } }
@@ -194,13 +189,24 @@ func TestTCPCheckInFrontOfHTTP(t *testing.T) {
 		{80, "HTTP_GET { url { path / } }", false},
 		{80, "TCP_CHECK { }\n HTTP_GET { url { path / } }", false},
 	} {
-		_, diags := load(t, fmt.Sprintf(server, c.port, c.port, c.check))
+		_, diags := read(fmt.Sprintf(server, c.port, c.port, c.check))
 		if got := has(diags, "tcp-check-http"); got != c.note {
 			t.Errorf("port %d, %s: note is %v", c.port, c.check, got)
 		}
 		if diags.Err() != nil {
 			t.Error(diags)
 		}
+	}
+}
+
+func TestFileOfAnFS(t *testing.T) {
+	fsys := fstest.MapFS{"k.conf": {Data: []byte("global_defs { router_id a }")}}
+	cfg, diags, err := config.Load(fsys, "k.conf")
+	if err != nil || diags != nil || cfg.Global.RouterID != "a" {
+		t.Errorf("%+v %v %v", cfg, diags, err)
+	}
+	if _, _, err := config.Load(fsys, "absent.conf"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent: %v", err)
 	}
 }
 
@@ -222,7 +228,7 @@ func TestEveryKeywordIsReachable(t *testing.T) {
 		if k.Effective {
 			effective++
 		}
-		_, diags := load(t, statement(k))
+		_, diags := read(statement(k))
 		for _, d := range diags {
 			if d.Code == "unknown-keyword" {
 				t.Errorf("%s/%s: %v", k.Block, k.Name, d)
@@ -280,9 +286,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(src)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		tree, diags := config.Parse("f", src)
-		cfg, more := config.Decode(tree)
-		diags = append(append(diags, more...), config.Lint(cfg)...)
+		cfg, diags := config.Read("f", src)
 		for _, d := range diags {
 			if d.Line < 1 || d.Column < 1 || d.Code == "" || d.Message == "" {
 				t.Errorf("a diagnostic without place or words: %+v", d)

@@ -50,10 +50,16 @@ func read(name string, f io.ReadCloser) (*Config, Diagnostics, error) {
 	if len(src) > maxFile {
 		return nil, nil, fmt.Errorf("config: %s: %w: more than %d bytes", name, errors.ErrUnsupported, maxFile)
 	}
+	cfg, diags := Read(name, src)
+	return cfg, diags, nil
+}
+
+// Read is LoadFile for text that is at hand; name is for the diagnostics.
+func Read(name string, src []byte) (*Config, Diagnostics) {
 	file, diags := Parse(name, src)
 	cfg, more := Decode(file)
 	diags = append(append(diags, more...), Lint(cfg)...)
-	return cfg, diags.sorted(), nil
+	return cfg, diags.sorted()
 }
 
 // Decode gives the typed values of a tree. It goes on after every error.

@@ -8,7 +8,7 @@
 //	for _, d := range diags { fmt.Println(d) }
 //	if diags.Err() != nil { ... }       // it has errors; cfg holds what could be read all the same
 //
-// The layers can be used alone: [Parse] gives the [File], a tree that keeps comments, positions and unknown keywords;
+// [Read] takes text that is at hand. The layers can be used alone: [Parse] gives the [File], a tree that keeps comments, positions and unknown keywords;
 // [Decode] gives the [Config]; [Lint] looks for what is allowed and brings services down nevertheless.
 //
 // Nothing is executed and nothing is changed, whatever the file says.

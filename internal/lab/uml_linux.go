@@ -80,7 +80,7 @@ func (u UML) boot(ctx context.Context, box string) (int, error) {
 func exitStatus(box, console string, halted error) (int, error) {
 	text, err := os.ReadFile(filepath.Join(box, "status"))
 	if err != nil {
-		return 0, fmt.Errorf("User Mode Linux ended before the command did (%v); its console:\n%s", halted, tail(console, 20))
+		return 0, fmt.Errorf("lab: User Mode Linux ended before the command did (%v); its console:\n%s", halted, tail(console, 20))
 	}
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }

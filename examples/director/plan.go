@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/config"
+)
+
+func planCommand(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
+	status := flags.String("status", "", "")
+	files, err := parse(flags, args, 1, stderr)
+	if err != nil {
+		return exitUsage
+	}
+	spec, diags, code, err := load(files[0])
+	if err != nil {
+		printErrors(stderr, diags)
+		fmt.Fprintln(stderr, "director:", err)
+		return code
+	}
+	if *status == "" {
+		fmt.Fprint(stdout, holdfast.Diff(holdfast.Spec{}, spec))
+		return exitOK
+	}
+	if err := askPlan(*status, files[0], stdout); err != nil {
+		fmt.Fprintln(stderr, "director:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func printErrors(w io.Writer, diags config.Diagnostics) {
+	for _, d := range diags {
+		if d.Severity == config.Error {
+			fmt.Fprintln(w, d)
+		}
+	}
+}
+
+// askPlan has a running director compare the file with what it holds.
+func askPlan(addr, file string, stdout io.Writer) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	answer, err := client.Post("http://"+addr+"/plan", "text/plain", bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("%w: is a director running with --status %s?", err, addr)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("director at %s: %s", addr, bytes.TrimSpace(body))
+	}
+	_, err = stdout.Write(body)
+	return err
+}
