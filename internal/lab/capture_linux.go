@@ -63,9 +63,10 @@ func (c *Capture) Frames() []Frame {
 	return append([]Frame(nil), c.frames...)
 }
 
-// Stop ends the collection and returns what there is.
+// Stop ends the collection and returns what there is, frames included that have arrived and are not read yet.
 func (c *Capture) Stop() []Frame {
-	_ = c.conn.Close()
+	_ = c.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	<-c.done
+	_ = c.conn.Close()
 	return c.Frames()
 }

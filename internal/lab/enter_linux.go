@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -15,37 +16,74 @@ import (
 // insideVar marks a process that already runs in the lab's namespaces.
 const insideVar = "HOLDFAST_LAB_INSIDE"
 
-// Main is for TestMain of a package whose tests use a [Net]: it runs the tests in the lab's namespaces.
-func Main(m *testing.M) {
-	if err := Enter(); err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		if os.Getenv(requireVar) == "1" {
-			os.Exit(1)
-		}
-		unavailable = err
+// binVar names the directory of the programs that a lab runs, see [Bin].
+const binVar = "HOLDFAST_LAB_BIN"
+
+// Main is for TestMain of a package whose tests use a [Net]: it builds the given programs, which are Go packages (see [Bin]),
+// and runs the tests in the lab's namespaces.
+func Main(m *testing.M, programs ...string) {
+	if inside() {
+		exitOn(settle())
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	remove, err := build(programs)
+	exitOn(err)
+	status, err := enter()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		unavailable = err
+		if status = 1; os.Getenv(requireVar) != "1" {
+			status = m.Run()
+		}
+	}
+	remove()
+	os.Exit(status)
 }
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+// build compiles programs into a directory of their own. Those that run the tests again, in other namespaces or in another
+// kernel, find it there.
+func build(programs []string) (remove func(), err error) {
+	if len(programs) == 0 || os.Getenv(binVar) != "" {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "holdfast-bin-")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("go", append([]string{"build", "-o", dir + "/"}, programs...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build %v: %w: %s", programs, err, out)
+	}
+	return func() { os.RemoveAll(dir) }, os.Setenv(binVar, dir)
+}
+
+// Bin is the path of a program that [Main] has built, or that stands beside the program that called [Program].
+func Bin(name string) string { return filepath.Join(os.Getenv(binVar), name) }
 
 // unavailable is why there are no namespaces here; [New] skips with it.
 var unavailable error
 
-// Enter puts the calling program into the lab: it runs the program again, with the same arguments, in fresh namespaces,
-// passes signals on and exits with its status. It returns only inside, or with an error when this system allows no
-// namespaces. Call it first thing in main.
-func Enter() error {
-	if os.Getenv(insideVar) == "1" {
-		return settle()
-	}
+func inside() bool { return os.Getenv(insideVar) == "1" }
+
+// enter runs this program again, with the same arguments, in fresh namespaces, passes signals on and returns its exit
+// status, or an error when this system allows no namespaces.
+func enter() (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), insideVar+"=1")
 	cmd.SysProcAttr = namespaces()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("new namespaces: %w: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)", err)
+		return 0, fmt.Errorf("new namespaces: %w: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)", err)
 	}
-	os.Exit(relay(cmd))
-	return nil
+	return relay(cmd), nil
 }
 
 // namespaces asks for everything that a lab changes: links, mounts, processes. Death of the parent is death of the lab.
@@ -68,9 +106,6 @@ func relay(cmd *exec.Cmd) int {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	go func() {
 		for s := range signals {
-			if s == syscall.SIGINT {
-				continue // a terminal's Ctrl-C reaches the whole process group anyway
-			}
 			_ = cmd.Process.Signal(s)
 		}
 	}()
@@ -87,10 +122,6 @@ func relay(cmd *exec.Cmd) int {
 
 // settle makes the fresh namespaces usable: a /proc of their own, room for named namespaces, loopback up.
 func settle() error {
-	if settled {
-		return nil
-	}
-	settled = true
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -105,5 +136,3 @@ func settle() error {
 	}
 	return ip("link", "set", "lo", "up")
 }
-
-var settled bool

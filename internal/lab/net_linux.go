@@ -34,8 +34,8 @@ func New(t T) *Net {
 	if unavailable != nil {
 		missing(t, "no lab here: %v", unavailable)
 	}
-	if os.Getenv(insideVar) != "1" {
-		t.Fatalf("lab: not inside the lab's namespaces: call lab.Main from TestMain, or lab.Enter from main")
+	if !inside() {
+		t.Fatalf("lab: not inside the lab's namespaces: call lab.Main from TestMain, or lab.Program from main")
 	}
 	n := &Net{t: t, number: nets.Add(1)}
 	n.bridge = fmt.Sprintf("sw%d", n.number)
