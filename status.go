@@ -1,6 +1,8 @@
 package holdfast
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
@@ -37,6 +39,7 @@ type ServerStatus struct {
 
 // CheckStatus is a snapshot of one check of a server.
 type CheckStatus struct {
+	// ID is the probe's, within its server.
 	ID string `json:"id"`
 	Up bool   `json:"up"`
 	// Since is when the verdict was reached.
@@ -66,7 +69,9 @@ func (s *serviceState) status(probes map[string]check.ProbeStatus) ServiceStatus
 		spec := s.pool.Servers[i]
 		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Checks: []CheckStatus{}}
 		for _, p := range server.probes {
-			one.Checks = append(one.Checks, checkStatus(p, probes[p.id]))
+			c := checkStatus(p, probes[p.id])
+			c.ID = strings.TrimPrefix(c.ID, fmt.Sprintf("%v %v ", s.key, spec.Addr))
+			one.Checks = append(one.Checks, c)
 		}
 		status.Servers = append(status.Servers, one)
 	}

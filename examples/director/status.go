@@ -24,11 +24,7 @@ func (d *director) serveStatus(addr string) (shut func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("--status %s: %w", addr, err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", d.statusText)
-	mux.HandleFunc("GET /status", d.statusJSON)
-	mux.HandleFunc("POST /plan", d.planFor)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
+	server := &http.Server{Handler: d.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("status is no longer served", "error", err)
@@ -36,6 +32,14 @@ func (d *director) serveStatus(addr string) (shut func(), err error) {
 	}()
 	d.log.Info("status", "address", listener.Addr().String())
 	return func() { server.Close() }, nil
+}
+
+func (d *director) statusHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", d.statusText)
+	mux.HandleFunc("GET /status", d.statusJSON)
+	mux.HandleFunc("POST /plan", d.planFor)
+	return mux
 }
 
 func (d *director) statusJSON(w http.ResponseWriter, _ *http.Request) {
@@ -55,7 +59,11 @@ func writeStatus(w io.Writer, s holdfast.Status) {
 	defer t.Flush()
 	age := func(since time.Time) string { return s.Time.Sub(since).Round(time.Second).String() }
 	for _, in := range s.Instances {
-		fmt.Fprintf(t, "%s\t%v for %s\tpriority %d\tmaster %v\t%v\n", &in.Instance, in.State, age(in.Since), in.Priority, in.Master, in.Instance.Addrs)
+		master := "no master known"
+		if in.Master.IsValid() {
+			master = "master " + in.Master.String()
+		}
+		fmt.Fprintf(t, "%s\t%v for %s\tpriority %d\t%s\t%v\n", &in.Instance, in.State, age(in.Since), in.Priority, master, in.Instance.Addrs)
 	}
 	for _, service := range s.Services {
 		fmt.Fprintf(t, "%s\t%s\tlive weight %d\n", service.Service, upDown(service.Up), service.LiveWeight)

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
+	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
+)
+
+const good = `vrrp_instance web {
+    interface eth0
+    virtual_router_id 51
+    virtual_ipaddress { 192.0.2.10/24 }
+}
+virtual_server 192.0.2.10 80 {
+    lb_algo rr
+    lb_kind DR
+    real_server 192.0.2.11 80 {
+        TCP_CHECK { }
+    }
+}
+`
+
+func file(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "keepalived.conf")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func run(args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = command(args, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+func TestExitStatuses(t *testing.T) {
+	sound, broken := file(t, good), file(t, "vrrp_instance web { interfase eth0 }\n")
+	for _, c := range []struct {
+		args   string
+		status int
+		says   string // on either output
+	}{
+		{"", 2, "usage"},
+		{"help", 0, "usage"},
+		{"frobnicate", 2, `unknown command "frobnicate"`},
+		{"check " + sound, 0, "0 errors, 0 warnings, 1 notes"},
+		{"check --json " + sound, 0, `"severity": "note"`},
+		{"check " + sound + " --json", 0, `"code": "tcp-check-http"`},
+		{"check " + broken, 1, ":1:21: error: unknown keyword \"interfase\" in vrrp_instance; did you mean interface?"},
+		{"check /nonexistent.conf", 2, "no such file"},
+		{"check " + t.TempDir(), 2, "not a regular file"},
+		{"check", 2, "0 operands"},
+		{"check --fast " + sound, 2, "-fast"},
+		{"plan " + sound, 0, "-a -t 192.0.2.10:80 -r 192.0.2.11:80 -g -w 1\n"},
+		{"plan " + sound, 0, "vrrp_instance web add: interface eth0, virtual_router_id 51"},
+		{"plan " + broken, 1, "did you mean interface?"},
+		{"plan /nonexistent.conf", 2, "no such file"},
+		{"plan --status 127.0.0.1:1 " + sound, 1, "is a director running"},
+		{"run", 2, "no file"},
+		{"run -f " + broken, 1, "did you mean interface?"},
+		{"run -f " + sound + " --ipvs relay", 2, "relay"},
+		{"run -f " + sound + " --ipvs magic", 2, "auto, kernel, relay and none exist"},
+		{"run -f " + sound + " --log-format xml", 2, "text and json exist"},
+		{"run -f /nonexistent.conf --ipvs none", 2, "no such file"},
+		{"run -f " + sound + " --ipvs none --status 256.0.0.1:80", 1, "--status 256.0.0.1:80"},
+	} {
+		status, stdout, stderr := run(strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(strings.ReplaceAll(stdout+stderr, `\"`, `"`), c.says) {
+			t.Errorf("director %s: status %d, want %d and %q; it said:\n%s%s", c.args, status, c.status, c.says, stdout, stderr)
+		}
+	}
+}
+
+func TestCheckJSON(t *testing.T) {
+	name := file(t, good)
+	_, stdout, _ := run("check", "--json", name)
+	var list []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list) != 1 {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	d := list[0]
+	if d["file"] != name || d["line"] != 10.0 || d["column"] != 9.0 || d["severity"] != "note" || d["message"] == "" || d["hint"] == "" {
+		t.Errorf("finding: %v", d)
+	}
+	if _, stdout, _ := run("check", "--json", file(t, "")); strings.TrimSpace(stdout) != "[]" {
+		t.Errorf("nothing to find: %s", stdout)
+	}
+}
+
+// running is a director on a LAN and a table in memory.
+func running(t *testing.T, text string) (*director, *httptest.Server) {
+	d := &director{file: file(t, text), log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
+	d.controller = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("192.0.2.1"), Table: d.table})
+	if _, err := d.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- d.controller.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	<-d.controller.Ready()
+	server := httptest.NewServer(d.statusHandler())
+	t.Cleanup(server.Close)
+	return d, server
+}
+
+func TestPlanAgainstARunningDirector(t *testing.T) {
+	_, server := running(t, good)
+	addr := strings.TrimPrefix(server.URL, "http://")
+	if status, stdout, stderr := run("plan", file(t, good), "--status", addr); status != 0 || stdout != "" {
+		t.Errorf("the same file: status %d\n%s%s", status, stdout, stderr)
+	}
+	edited := strings.Replace(good, "TCP_CHECK", "weight 7\n TCP_CHECK", 1) + "virtual_server 192.0.2.10 443 { real_server 192.0.2.11 443 { } }\n"
+	const want = "-e -t 192.0.2.10:80 -r 192.0.2.11:80 -g -w 7\n-A -t 192.0.2.10:443 -s wlc\n-a -t 192.0.2.10:443 -r 192.0.2.11:443 -m -w 1\n"
+	if status, stdout, stderr := run("plan", "--status", addr, file(t, edited)); status != 0 || stdout != want {
+		t.Errorf("an edited file: status %d\n%s%swant:\n%s", status, stdout, stderr, want)
+	}
+	answer, err := http.Post(server.URL+"/plan", "text/plain", strings.NewReader("vrrp_instance {"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), "never closed") {
+		t.Errorf("a broken file: %s %s", answer.Status, body)
+	}
+}
+
+func TestStatusPages(t *testing.T) {
+	_, server := running(t, good)
+	for path, want := range map[string]string{
+		"/":       "TCP 192.0.2.10:80 UP live weight 1 192.0.2.11:80 UP weight 1 TCP_CHECK 192.0.2.11:80 UP for",
+		"/status": `"service": "TCP 192.0.2.10:80"`,
+	} {
+		answer, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if text := strings.Join(strings.Fields(string(body)), " "); !strings.Contains(text, want) {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+// TestReload: a broken file leaves what was in force, a good one replaces it.
+func TestReload(t *testing.T) {
+	d, _ := running(t, good)
+	table := d.table.(*ipvstest.Fake)
+	before := table.Dump()
+	write := func(text string) {
+		if err := os.WriteFile(d.file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("virtual_server nowhere 80 { }")
+	if _, err := d.load(t.Context()); err == nil || table.Dump() != before || len(d.controller.Status().Instances) != 1 {
+		t.Errorf("broken: %v\n%s", err, table.Dump())
+	}
+	write(strings.Replace(good, "lb_algo rr", "lb_algo wrr", 1))
+	if _, err := d.load(t.Context()); err != nil || !strings.Contains(table.Dump(), "-s wrr") {
+		t.Errorf("good: %v\n%s", err, table.Dump())
+	}
+}
