@@ -1,8 +1,30 @@
-// Tests against real peers and a real kernel. A module of its own, so that the root go.mod stays thin.
 module github.com/holdfast-lb/holdfast/integration
 
 go 1.26.0
 
 require github.com/holdfast-lb/holdfast v0.0.0
 
-replace github.com/holdfast-lb/holdfast => ../
+require (
+	github.com/holdfast-lb/holdfast/examples v0.0.0 // indirect
+	github.com/mdlayher/arp v0.0.0-20220512170110-6706a2966875 // indirect
+	github.com/mdlayher/ethernet v0.0.0-20220221185849-529eae5b6118 // indirect
+	github.com/mdlayher/packet v1.2.0 // indirect
+	github.com/mdlayher/socket v0.7.0 // indirect
+	github.com/moby/ipvs v1.1.0 // indirect
+	github.com/sirupsen/logrus v1.9.0 // indirect
+	github.com/vishvananda/netlink v1.3.1 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace (
+	github.com/holdfast-lb/holdfast => ../
+	github.com/holdfast-lb/holdfast/examples => ../examples
+)
+
+tool (
+	github.com/holdfast-lb/holdfast/examples/director
+	github.com/holdfast-lb/holdfast/examples/haagent
+)

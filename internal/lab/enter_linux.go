@@ -62,6 +62,9 @@ func build(programs []string) (remove func(), err error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build %v: %w: %s", programs, err, out)
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // for tests that drop their privileges
+		return nil, err
+	}
 	return func() { os.RemoveAll(dir) }, os.Setenv(binVar, dir)
 }
 

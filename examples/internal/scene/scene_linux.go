@@ -168,6 +168,8 @@ func Pause(ctx context.Context, d time.Duration) {
 func client(h *lab.Host, timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, network, addr string) (net.Conn, error) { return h.DialContext(ctx, network, addr) },
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return h.DialContext(ctx, network, addr)
+		},
 	}}
 }

@@ -1,0 +1,215 @@
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/lab"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+var vip = netip.MustParseAddr("10.9.0.100")
+
+// dialect is a way to speak VRRP, in the words of the configuration that both peers get.
+type dialect struct {
+	name     string
+	interval time.Duration
+	lines    string
+}
+
+var dialects = []dialect{
+	{"v2 PASS", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }"},
+	{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5"},
+}
+
+// router is one of the two peers: the same file, read by one program or the other.
+type router struct {
+	name     string
+	host     *lab.Host
+	priority int
+	file     string
+	process  *lab.Process
+}
+
+func (d dialect) router(t *testing.T, n *lab.Net, name, addr string, priority int) *router {
+	conf := fmt.Sprintf("vrrp_instance web {\n interface eth0\n state BACKUP\n virtual_router_id 51\n priority %d\n %s\n virtual_ipaddress {\n %v/24\n }\n}\n",
+		priority, d.lines, vip)
+	return &router{name: name, host: n.Host(name, addr), priority: priority, file: write(t, name+".conf", conf)}
+}
+
+func (r *router) start(t *testing.T) {
+	t.Helper()
+	if r.name == "director" {
+		r.process = startDirector(t, r.host, r.file, "--ipvs", "none")
+		return
+	}
+	dir := t.TempDir() // pid files of its own, for several run at once
+	r.process = r.host.Start(t.Context(), "keepalived", "-n", "-l", "-D", "-f", r.file,
+		"-p", filepath.Join(dir, "p"), "-r", filepath.Join(dir, "r"), "-c", filepath.Join(dir, "c"))
+	says(t, r.process, "Entering BACKUP STATE")
+}
+
+func (r *router) holds() bool { return r.host.Has(vip) }
+
+func (r *router) skew(d dialect) time.Duration {
+	return time.Duration(256-r.priority) * d.interval / 256 // version 2 says seconds, and its interval is one
+}
+
+func (r *router) masterDown(d dialect) time.Duration { return 3*d.interval + r.skew(d) }
+
+// slack is for a busy machine, on top of what the protocol allows.
+const slack = 700 * time.Millisecond
+
+// TestDirectorAndKeepalived puts both on one link, under both dialects, with either of them the stronger, started in either
+// order.
+func TestDirectorAndKeepalived(t *testing.T) {
+	lab.Need(t, "ip", "keepalived")
+	for _, d := range dialects {
+		for _, names := range [][2]string{{"director", "keepalived"}, {"keepalived", "director"}} {
+			t.Run(d.name+"/"+names[0]+" is stronger", func(t *testing.T) {
+				t.Parallel()
+				life(t, d, names[0], names[1])
+			})
+			t.Run(d.name+"/"+names[0]+" is stronger and first", func(t *testing.T) {
+				t.Parallel()
+				strongFirst(t, d, names[0], names[1])
+			})
+		}
+	}
+}
+
+func pair(t *testing.T, d dialect, strong, weak string) (high, low *router, wire *lab.Capture) {
+	n := lab.New(t)
+	wire = n.Host("tap").Capture()
+	return d.router(t, n, strong, "10.9.0.1/24", 200), d.router(t, n, weak, "10.9.0.2/24", 100), wire
+}
+
+// strongFirst: the weaker one finds a MASTER and leaves it alone.
+func strongFirst(t *testing.T, d dialect, strong, weak string) {
+	high, low, wire := pair(t, d, strong, weak)
+	high.start(t)
+	within(t, high.masterDown(d)+slack, strong+" becomes MASTER alone", high.holds)
+	low.start(t)
+	staysMaster(t, wire, high, low, low.masterDown(d)+slack)
+}
+
+// life is one of start, preemption, leaving, a cut link and its healing.
+func life(t *testing.T, d dialect, strong, weak string) {
+	high, low, wire := pair(t, d, strong, weak)
+	low.start(t)
+	within(t, low.masterDown(d)+slack, weak+" becomes MASTER alone", low.holds)
+
+	high.start(t)
+	within(t, high.masterDown(d)+slack, strong+" preempts", func() bool { return high.holds() && !low.holds() })
+	staysMaster(t, wire, high, low, 2*d.interval)
+
+	if status := high.process.Stop(); status != 0 {
+		t.Errorf("%s ended with status %d", strong, status)
+	}
+	took := within(t, low.masterDown(d)+slack, weak+" takes over", low.holds)
+	left, taken := handover(wire.Frames(), high, low)
+	if handed := taken.Sub(left); left.IsZero() || handed > low.skew(d)+slack/2 {
+		t.Errorf("%s left at %v with priority 0 and %s sent its first advert %v later (in all %v); skew time is %v", strong, left, weak, handed, took, low.skew(d))
+	}
+	if high.holds() {
+		t.Errorf("%s has left and still holds the address", strong)
+	}
+
+	high.start(t)
+	within(t, high.masterDown(d)+slack, strong+" preempts again", func() bool { return high.holds() && !low.holds() })
+	high.host.Cut()
+	took = within(t, low.masterDown(d)+slack, weak+" takes over from a cut link", low.holds)
+	if earliest := 2 * d.interval; took < earliest {
+		t.Errorf("%s took over after %v: less than three adverts are missing", weak, took)
+	}
+	high.host.Restore()
+	within(t, 2*d.interval+slack, "one MASTER after healing", func() bool { return high.holds() && !low.holds() })
+	staysMaster(t, wire, high, low, low.masterDown(d)+slack)
+}
+
+// staysMaster holds for a while that high alone has the address and sends adverts.
+func staysMaster(t *testing.T, wire *lab.Capture, high, low *router, while time.Duration) {
+	t.Helper()
+	from := time.Now().Add(100 * time.Millisecond) // an advert may be on its way
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for time.Since(from) < while {
+		<-tick.C
+		if !high.holds() || low.holds() {
+			t.Fatalf("%s holds the address: %v, %s: %v", high.name, high.holds(), low.name, low.holds())
+		}
+	}
+	sent := 0
+	for _, a := range adverts(wire.Frames()) {
+		switch {
+		case a.at.Before(from):
+		case a.priority != uint8(high.priority):
+			t.Errorf("an advert of priority %d while %s is MASTER", a.priority, high.name)
+		default:
+			sent++
+		}
+	}
+	if sent == 0 {
+		t.Errorf("%s sends no adverts", high.name)
+	}
+}
+
+type advert struct {
+	at       time.Time
+	priority uint8
+	src      netip.Addr
+}
+
+// adverts finds the VRRP packets among frames: IPv4, protocol 112.
+func adverts(frames []lab.Frame) (list []advert) {
+	for _, f := range frames {
+		if len(f.Data) < 34 || f.Data[12] != 8 || f.Data[13] != 0 || f.Data[23] != 112 {
+			continue
+		}
+		header := int(f.Data[14]&15) * 4
+		src, _ := netip.AddrFromSlice(f.Data[26:30])
+		dst, _ := netip.AddrFromSlice(f.Data[30:34])
+		var a vrrp.Advertisement
+		if a.ParsePacket(f.Data[14+header:], src, dst) == nil {
+			list = append(list, advert{f.At, a.Priority, src})
+		}
+	}
+	return list
+}
+
+// handover is when the last MASTER said that it leaves, and when the other spoke up.
+func handover(frames []lab.Frame, from, to *router) (left, taken time.Time) {
+	for _, a := range adverts(frames) {
+		switch {
+		case a.priority == 0:
+			left, taken = a.at, time.Time{}
+		case a.priority == uint8(to.priority) && !left.IsZero() && taken.IsZero():
+			taken = a.at
+		}
+	}
+	return left, taken
+}
+
+// TestAgentAndKeepalived: the VRRP-only agent holds an address against keepalived, and gives it up when told to.
+func TestAgentAndKeepalived(t *testing.T) {
+	lab.Need(t, "ip", "keepalived")
+	t.Parallel()
+	d := dialect{"v3", time.Second, "version 3\n advert_int 1"}
+	n := lab.New(t)
+	peer := d.router(t, n, "keepalived", "10.9.0.2/24", 100)
+	peer.start(t)
+	agent := n.Host("agent", "10.9.0.1/24")
+	flag := filepath.Join(t.TempDir(), "out")
+	p := agent.Start(t.Context(), lab.Bin("haagent"), "-interface", "eth0", "-vrid", "51", "-priority", "200", "-unless", flag, vip.String()+"/24")
+	within(t, 8*time.Second, "the agent takes the address", func() bool { return agent.Has(vip) && !peer.holds() })
+	agent.MustRun("touch", flag)
+	within(t, 8*time.Second, "the agent gives it up", func() bool { return !agent.Has(vip) && peer.holds() })
+	agent.MustRun("rm", flag)
+	within(t, 8*time.Second, "the agent is back", func() bool { return agent.Has(vip) && !peer.holds() })
+	if status := p.Stop(); status != 0 || agent.Has(vip) {
+		t.Errorf("status %d, the address is still there: %v; it printed:\n%s", status, agent.Has(vip), p.Output())
+	}
+}
