@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -44,7 +45,7 @@ func ensureModule() error {
 		return nil
 	}
 	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
-		return noIPVS(fmt.Errorf("modprobe ip_vs: %w: %s", err, out))
+		return noIPVS(fmt.Errorf("modprobe ip_vs: %w: %s", err, bytes.TrimSpace(out)))
 	}
 	return nil
 }

@@ -87,5 +87,5 @@ func services(status []ServiceStatus) []Service {
 
 // noIPVS is the error of a kernel without a table.
 func noIPVS(cause error) error {
-	return errors.Join(fmt.Errorf("ipvs: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported), cause)
+	return fmt.Errorf("ipvs: %w: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported, cause)
 }
