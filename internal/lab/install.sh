@@ -1,16 +1,18 @@
 #!/bin/sh
-# install.sh: installs by name what the lab needs and this machine lacks. Starts no service; does nothing when all is there.
+# install.sh: installs by name what the lab and go test -race need and this machine lacks. Starts no service; does nothing
+# when all is there.
 set -eu
 
 # command:package
 wanted='linux.uml:user-mode-linux keepalived:keepalived nginx:nginx-light ipvsadm:ipvsadm tcpdump:tcpdump
-modprobe:kmod ip:iproute2 nft:nftables ping:iputils-ping'
+modprobe:kmod ip:iproute2 nft:nftables ping:iputils-ping gcc:gcc'
 
 missing=
 PATH=$PATH:/usr/sbin:/sbin
 for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
