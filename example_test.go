@@ -55,6 +55,7 @@ vrrp_instance web {
 virtual_server 192.0.2.10 80 {
     lb_algo rr
     lb_kind DR
+    protocol TCP
     sorry_server 192.0.2.99 80
     real_server 192.0.2.11 80 {
         HTTP_GET { url { path /

@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,10 +11,18 @@ import (
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
-// FromConfig makes a Spec from a keepalived.conf. The error says what is in it that cannot be held; a Config whose
-// diagnostics have no error gives none.
+// FromConfig makes a Spec from a keepalived.conf. The error says, statement by statement, what it asks for that cannot be held
+// and without which the rest would be something else ([config.Config.NotHeld]). Other statements without effect are left
+// out.
 func FromConfig(c *config.Config) (Spec, error) {
 	var spec Spec
+	var errs []error
+	for _, d := range c.NotHeld {
+		errs = append(errs, fmt.Errorf("%v: %s", d.Pos, d.Message))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return spec, err
+	}
 	for _, v := range c.Instances {
 		spec.Instances = append(spec.Instances, instanceOf(v))
 	}
@@ -29,8 +38,11 @@ func FromConfig(c *config.Config) (Spec, error) {
 func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 	in := vrrp.Instance{
 		Name: v.Name, Interface: v.Interface, VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
-		Interval: v.AdvertInt, Addrs: v.VirtualAddresses, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
+		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
 		Announce: vrrp.Announce{Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh},
+	}
+	for _, a := range v.Addresses {
+		in.Addrs = append(in.Addrs, a.Prefix)
 	}
 	if v.AuthType == "PASS" {
 		in.AuthType, in.Password = vrrp.AuthPass, v.AuthPass
@@ -55,7 +67,9 @@ func serviceOf(v *config.VirtualServer) Service {
 	for _, r := range v.RealServers {
 		server := Server{RealServer: realServerOf(r)}
 		for _, c := range r.Checks {
-			server.Checks = append(server.Checks, probeOf(c))
+			if c.Runs {
+				server.Checks = append(server.Checks, probeOf(c))
+			}
 		}
 		s.Servers = append(s.Servers, server)
 	}

@@ -11,6 +11,12 @@ type Config struct {
 	Global         Global
 	Instances      []*VRRPInstance
 	VirtualServers []*VirtualServer
+	SyncGroups     []*SyncGroup
+	ServerGroups   []*ServerGroup
+	Scripts        []*Script
+	Trackers       []Tracker
+	// NotHeld are remarks of statements without effect here and without which the rest must not run.
+	NotHeld Diagnostics
 	// Effective and Accepted count the statements that do something here and those that are read and do not.
 	Effective, Accepted int
 }
@@ -24,6 +30,55 @@ type Global struct {
 	// GARPMasterDelay and GARPMasterRepeat are the defaults of the instances: 5 s and 5.
 	GARPMasterDelay  time.Duration
 	GARPMasterRepeat int
+	// SMTPServer is where mail goes; empty means nowhere. Recipients counts those of it.
+	SMTPServer        string
+	Recipients        int
+	ScriptSecurity    bool
+	ScriptUser        string
+	Strict            bool // vrrp_strict
+	DynamicInterfaces bool
+}
+
+// SyncGroup is a vrrp_sync_group.
+type SyncGroup struct {
+	Pos
+	Name    string
+	Members []Word
+	Tracks  []Track
+}
+
+// Track is an entry of a track_ list.
+type Track struct {
+	Pos
+	Kind      string // script, interface, file, process or bfd
+	Name      string
+	Weight    int
+	HasWeight bool
+}
+
+// Tracker is what a track_ list can name, other than a script or an interface.
+type Tracker struct {
+	Pos
+	Kind string // file, process or bfd
+	Name string
+}
+
+// Script is a vrrp_script. Zero values are what is not said.
+type Script struct {
+	Pos
+	Name              string
+	Command           []string
+	Interval, Timeout time.Duration
+	Rise, Fall        int
+	Weight            int
+	User              string
+}
+
+// ServerGroup is a virtual_server_group.
+type ServerGroup struct {
+	Pos
+	Name    string
+	Entries []GroupEntry
 }
 
 // VRRPInstance is a vrrp_instance.
@@ -40,26 +95,41 @@ type VRRPInstance struct {
 	// AdvertInt is advert_int, 1 s unless said otherwise.
 	AdvertInt time.Duration
 	// State is MASTER, BACKUP or empty.
-	State            string
-	NoPreempt        bool
-	PreemptDelay     time.Duration
-	SourceIP         netip.Addr // mcast_src_ip
-	AuthType         string     // PASS, AH or empty
-	AuthPass         string
-	VirtualAddresses []netip.Prefix
+	State        string
+	NoPreempt    bool
+	PreemptDelay time.Duration
+	SourceIP     netip.Addr // mcast_src_ip
+	AuthType     string     // PASS, AH or empty
+	AuthPass     string
+	HMAC         bool // it has an auth_hmac block
+	// Addresses are virtual_ipaddress, Excluded virtual_ipaddress_excluded.
+	Addresses, Excluded []VirtualAddress
+	NoAddresses         bool // no_virtual_ipaddress
+	UnicastSource       netip.Addr
+	UnicastPeers        []netip.Addr
+	MulticastGroup      netip.Addr // mcast_dst_ip
+	VMAC                bool       // use_vmac or use_ipvlan
+	Strict              bool
+	SMTPAlert           bool
+	Tracks              []Track
 	// GARPMasterDelay is the time until the second burst, 0 for none. GARPMasterRepeat is the rounds of a burst.
 	GARPMasterDelay   time.Duration
 	GARPMasterRepeat  int
 	GARPMasterRefresh time.Duration
 
-	prioritySet, garpDelaySet, garpRepeatSet bool
+	prioritySet bool
+	garpDelay   *time.Duration
+	garpRepeat  *int
+	strict      *bool
 }
 
 // VirtualServer is a virtual_server.
 type VirtualServer struct {
 	Pos
+	// Addr, FWMark or the name of a virtual_server_group.
 	Addr     netip.AddrPort
 	FWMark   uint32
+	Group    string
 	Protocol string // TCP, UDP or SCTP; empty with a mark
 	// Scheduler is lb_algo, wlc unless said otherwise; Method is lb_kind, NAT unless said otherwise.
 	Scheduler, Method  string
@@ -72,6 +142,8 @@ type VirtualServer struct {
 	SorryServer        *RealServer
 	SorryServerInhibit bool
 	RealServers        []*RealServer
+	SMTPAlert          bool
+	HASuspend          bool
 
 	virtualhost string
 	alpha       bool
@@ -89,17 +161,20 @@ type RealServer struct {
 	InhibitOnFailure               bool
 	UpperThreshold, LowerThreshold int
 	Checks                         []*Check
-	// Unchecked lists the checkers that the file asks for and that do not run here.
-	Unchecked []string
 
 	virtualhost string
 	policy      policy
 }
 
-// Check is a TCP_CHECK or an HTTP_GET with everything inherited from its real server and virtual server.
+// Check is a checker with everything inherited from its real server and virtual server.
 type Check struct {
 	Pos
-	Kind string // TCP_CHECK or HTTP_GET
+	Kind string // TCP_CHECK, HTTP_GET, ...
+	// Runs says that there is such a checker here.
+	Runs bool
+	// Command is misc_path; Tracks is what a FILE_CHECK or BFD_CHECK names.
+	Command []string
+	Tracks  string
 	// Addr is where to connect: connect_ip and connect_port, else the real server's.
 	Addr   netip.AddrPort
 	Source netip.Addr // bindto
@@ -123,6 +198,8 @@ type URL struct {
 	VirtualHost string
 	// Status lists the codes that are well; empty means 200 to 299.
 	Status []StatusRange
+	// Matches says that the url has a digest or a regex.
+	Matches bool
 }
 
 // StatusRange is a range of status codes, both ends included.

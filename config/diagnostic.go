@@ -13,6 +13,24 @@ type Pos struct {
 	File string
 	// Line and Column count from 1; Column counts bytes. Line 0 means the file as a whole.
 	Line, Column int
+
+	via *origin
+}
+
+// Via tells how the place came to be read, innermost first: the include, definition or repetition that produced it, and what
+// produced that. It is empty for what stands in the main file as it is.
+func (p Pos) Via() (steps []Step) {
+	for o := p.via; o != nil; o = o.pos.via {
+		steps = append(steps, Step{o.pos, o.what})
+	}
+	return steps
+}
+
+// Step is one step of [Pos.Via].
+type Step struct {
+	Pos
+	// What is "include", "definition $NAME", "~SEQ" or "~LST".
+	What string
 }
 
 // String is file:line:column.
@@ -21,10 +39,6 @@ func (p Pos) String() string {
 		return p.File
 	}
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
-}
-
-func (p Pos) compare(o Pos) int {
-	return cmp.Or(cmp.Compare(p.File, o.File), cmp.Compare(p.Line, o.Line), cmp.Compare(p.Column, o.Column))
 }
 
 // Severity of a [Diagnostic].
@@ -98,8 +112,17 @@ func (ds Diagnostics) Count(s Severity) (n int) {
 	return n
 }
 
+// sorted orders by file, in the order in which files were first spoken of, and place.
 func (ds Diagnostics) sorted() Diagnostics {
-	slices.SortStableFunc(ds, func(a, b Diagnostic) int { return a.Pos.compare(b.Pos) })
+	files := make(map[string]int)
+	for _, d := range ds {
+		if _, seen := files[d.File]; !seen {
+			files[d.File] = len(files)
+		}
+	}
+	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(files[a.File], files[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return ds
 }
 

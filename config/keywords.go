@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"strconv"
@@ -10,94 +8,260 @@ import (
 	"time"
 )
 
-// The keywords that are effective, block by block. Everything else of the schema is read and gets a note.
-
-// maxTimer is the longest time that keepalived's microseconds hold.
-const maxTimer = 4294
-
-var schedulers = []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf"}
+// The keywords that are decoded, block by block. Everything else of the schema is read, checked and gets a note.
 
 var (
-	topKeywords      map[string]setter[Config]
-	serverKeywords   map[string]setter[VirtualServer]
-	realKeywords     map[string]setter[RealServer]
-	httpKeywords     map[string]setter[Check]
-	effectiveByBlock map[string]func(name string) bool
+	schedulers = []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"}
+	methods    = []string{"NAT", "DR", "TUN"}
 )
+
+var (
+	topKeywords    map[string]setter[Config]
+	serverKeywords map[string]setter[VirtualServer]
+	realKeywords   map[string]setter[RealServer]
+	checkKeywords  = map[string]map[string]setter[Check]{}
+	// decoded is what has a setter, by path of the block; observed is what has one only to be checked against the rest.
+	decoded  map[string]func(name string) bool
+	observed = map[string]bool{}
+)
+
+func effective(path, name string) bool {
+	has := decoded[path]
+	return has != nil && has(name) && !observed[path+"/"+name]
+}
 
 var globalKeywords = map[string]setter[Global]{
 	"router_id":               text(func(g *Global) *string { return &g.RouterID }),
-	"vrrp_version":            number(2, 3, func(g *Global) *int { return &g.VRRPVersion }),
-	"vrrp_garp_master_delay":  timer(0, maxTimer, func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
-	"vrrp_garp_master_repeat": number(0, 255, func(g *Global) *int { return &g.GARPMasterRepeat }),
+	"vrrp_version":            number(func(g *Global) *int { return &g.VRRPVersion }),
+	"vrrp_garp_master_delay":  seconds(func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
+	"vrrp_garp_master_repeat": number(func(g *Global) *int { return &g.GARPMasterRepeat }),
+	"smtp_server":             func(d *decoder, n *Node, g *Global) { checkHostPort(d, n); g.SMTPServer = n.Words[1].Text },
+	"enable_script_security":  flag(func(g *Global) *bool { return &g.ScriptSecurity }),
+	"script_user":             text(func(g *Global) *string { return &g.ScriptUser }),
+	"vrrp_strict":             flag(func(g *Global) *bool { return &g.Strict }),
+	"dynamic_interfaces":      flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
+	"notification_email":      func(_ *decoder, n *Node, g *Global) { g.Recipients += len(n.Block) },
 }
 
-var instanceKeywords = map[string]setter[VRRPInstance]{
-	"interface":         text(func(v *VRRPInstance) *string { return &v.Interface }),
-	"virtual_router_id": number(1, 255, func(v *VRRPInstance) *int { return &v.VRID }),
-	"version":           number(2, 3, func(v *VRRPInstance) *int { return &v.Version }),
-	"priority": func(d *decoder, n *Node, v *VRRPInstance) {
-		v.prioritySet = true
-		number(1, 255, func(v *VRRPInstance) *int { return &v.Priority })(d, n, v)
-	},
-	"advert_int":    timer(0.01, 255, func(v *VRRPInstance) *time.Duration { return &v.AdvertInt }),
-	"state":         choice(func(v *VRRPInstance) *string { return &v.State }, "MASTER", "BACKUP"),
-	"nopreempt":     flag(func(v *VRRPInstance) *bool { return &v.NoPreempt }),
-	"preempt_delay": timer(0, 1000, func(v *VRRPInstance) *time.Duration { return &v.PreemptDelay }),
-	"mcast_src_ip":  addr(func(v *VRRPInstance) *netip.Addr { return &v.SourceIP }),
-	"garp_master_delay": func(d *decoder, n *Node, v *VRRPInstance) {
-		v.garpDelaySet = true
-		timer(0, maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterDelay })(d, n, v)
-	},
-	"garp_master_repeat": func(d *decoder, n *Node, v *VRRPInstance) {
-		v.garpRepeatSet = true
-		number(0, 255, func(v *VRRPInstance) *int { return &v.GARPMasterRepeat })(d, n, v)
-	},
-	"garp_master_refresh": timer(0, maxTimer, func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
-	"authentication": func(d *decoder, n *Node, v *VRRPInstance) {
-		decodeBlock(d, "vrrp_instance/authentication", n.Block, v, authKeywords)
-	},
-	"virtual_ipaddress": decodeAddresses,
+var instanceKeywords map[string]setter[VRRPInstance]
+
+func instanceTable() map[string]setter[VRRPInstance] {
+	track := func(d *decoder, n *Node, v *VRRPInstance) { v.Tracks = append(v.Tracks, d.tracks(n)...) }
+	return map[string]setter[VRRPInstance]{
+		"interface":         text(func(v *VRRPInstance) *string { return &v.Interface }),
+		"virtual_router_id": number(func(v *VRRPInstance) *int { return &v.VRID }),
+		"version":           number(func(v *VRRPInstance) *int { return &v.Version }),
+		"priority": func(d *decoder, _ *Node, v *VRRPInstance) {
+			v.Priority, v.prioritySet = int(d.v.number), true
+		},
+		"advert_int":     timer(func(v *VRRPInstance) *time.Duration { return &v.AdvertInt }),
+		"state":          decodeState,
+		"nopreempt":      flag(func(v *VRRPInstance) *bool { return &v.NoPreempt }),
+		"preempt":        func(_ *decoder, _ *Node, v *VRRPInstance) { v.NoPreempt = false },
+		"preempt_delay":  timer(func(v *VRRPInstance) *time.Duration { return &v.PreemptDelay }),
+		"mcast_src_ip":   addr(func(v *VRRPInstance) *netip.Addr { return &v.SourceIP }),
+		"unicast_src_ip": addr(func(v *VRRPInstance) *netip.Addr { return &v.UnicastSource }),
+		"unicast_peer":   decodePeers,
+		"mcast_dst_ip":   addr(func(v *VRRPInstance) *netip.Addr { return &v.MulticastGroup }),
+		"garp_master_delay": func(d *decoder, _ *Node, v *VRRPInstance) {
+			v.garpDelay = orNil(time.Duration(d.v.number)*time.Second, true)
+		},
+		"garp_master_repeat":  func(d *decoder, _ *Node, v *VRRPInstance) { v.garpRepeat = orNil(int(d.v.number), true) },
+		"garp_master_refresh": seconds(func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
+		"authentication": func(d *decoder, n *Node, v *VRRPInstance) {
+			decodeBlock(d, n.block(), n.Block, v, authKeywords)
+		},
+		"auth_hmac":                  func(d *decoder, n *Node, v *VRRPInstance) { v.HMAC = true; d.descend(n) },
+		"strict_mode":                func(d *decoder, _ *Node, v *VRRPInstance) { v.strict = orNil(d.v.flag, true) },
+		"use_vmac":                   func(d *decoder, n *Node, v *VRRPInstance) { checkVMAC(d, n); v.VMAC = true },
+		"use_ipvlan":                 flag(func(v *VRRPInstance) *bool { return &v.VMAC }),
+		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
+		"virtual_ipaddress_excluded": func(d *decoder, n *Node, v *VRRPInstance) { v.Excluded = append(v.Excluded, d.addresses(n)...) },
+		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),
+		"smtp_alert":                 flag(func(v *VRRPInstance) *bool { return &v.SMTPAlert }),
+		"track_script":               track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
+	}
 }
 
 var authKeywords = map[string]setter[VRRPInstance]{
-	"auth_type": choice(func(v *VRRPInstance) *string { return &v.AuthType }, "PASS", "AH"),
+	"auth_type": func(d *decoder, n *Node, v *VRRPInstance) {
+		v.AuthType, _ = d.oneOf(n.Words[1], []string{"PASS", "AH"})
+	},
 	"auth_pass": func(d *decoder, n *Node, v *VRRPInstance) {
 		v.AuthPass = n.Words[1].Text
 		if len(v.AuthPass) > 8 {
-			d.diags.add(n.Words[1].Pos, Warning, "auth-pass-length", "shorten it on all routers", "only the first 8 bytes of the password count")
+			d.warnf(n.Words[1].Pos, "auth-pass-length", "shorten it on all routers", "only the first 8 bytes of the password count")
 			v.AuthPass = v.AuthPass[:8]
 		}
 	},
 }
 
-// decodeAddresses reads one address a line. Of the options only dev with the instance's own interface changes nothing.
-func decodeAddresses(d *decoder, n *Node, v *VRRPInstance) {
-	for _, entry := range n.Block {
-		if len(entry.Words) == 0 {
+// block is what the statement's block holds.
+func (n *Node) block() *block { return n.keyword.inside }
+
+// descend looks into a block that has no setters.
+func (d *decoder) descend(n *Node) {
+	d.quiet++
+	decodeBlock(d, n.block(), n.Block, &struct{}{}, nil)
+	d.quiet--
+}
+
+func decodeState(d *decoder, n *Node, v *VRRPInstance) {
+	switch w := n.Words[1]; w.Text {
+	case "MASTER", "BACKUP":
+		v.State = w.Text
+	default:
+		d.oneOf(w, []string{"MASTER", "BACKUP"})
+		v.State = "BACKUP"
+	}
+}
+
+func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
+	for _, e := range n.Block {
+		if len(e.Words) == 0 {
 			continue
 		}
-		if p, ok := d.prefix(entry.Words[0]); ok {
-			v.VirtualAddresses = append(v.VirtualAddresses, p)
-		}
-		for i, w := range entry.Values() {
-			harmless := w.Text == "dev" && i+1 < len(entry.Values()) && entry.Values()[i+1].Text == v.Interface
-			if !harmless && (i == 0 || entry.Values()[i-1].Text != "dev") {
-				d.diags.add(w.Pos, Warning, "no-effect", "", "the option %s of a virtual address has no effect here", quoted(w.Text))
-				break
-			}
+		checkPeer(d, e)
+		if a, err := netip.ParseAddr(e.Words[0].Text); err == nil {
+			v.UnicastPeers = append(v.UnicastPeers, a)
 		}
 	}
 }
 
+// addresses reads one address a line.
+func (d *decoder) addresses(n *Node) (list []VirtualAddress) {
+	for _, e := range n.Block {
+		if len(e.Words) == 0 {
+			continue
+		}
+		if a, ok := d.addressEntry(e); ok {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// tracks reads NAME [weight W [reverse|noreverse]] a line.
+func (d *decoder) tracks(n *Node) (list []Track) {
+	kind := strings.TrimPrefix(n.Keyword(), "track_")
+	for _, e := range n.Block {
+		if len(e.Words) == 0 {
+			continue
+		}
+		checkTrack(d, e)
+		t := Track{Pos: e.Pos, Kind: kind, Name: e.Words[0].Text}
+		if len(e.Words) > 2 && e.Words[1].Text == "weight" {
+			t.Weight, _ = strconv.Atoi(e.Words[2].Text)
+			t.HasWeight = true
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// setDecoded writes down which keywords of a block have setters, and which of these only watch.
+func setDecoded[T any](path string, table map[string]setter[T], watching ...string) {
+	decoded[path] = func(name string) bool { _, ok := table[name]; return ok }
+	for _, name := range watching {
+		observed[path+"/"+name] = true
+	}
+}
+
+func init() { // the tables refer to each other
+	decoded = map[string]func(string) bool{}
+	instanceKeywords = instanceTable()
+	topKeywords = map[string]setter[Config]{
+		"global_defs": func(d *decoder, n *Node, c *Config) {
+			decodeBlock(d, n.block(), n.Block, &c.Global, globalKeywords)
+		},
+		"vrrp_instance": func(d *decoder, n *Node, c *Config) {
+			v := &VRRPInstance{Pos: n.Pos, Name: n.Words[1].Text, Priority: 100, AdvertInt: time.Second}
+			decodeBlock(d, n.block(), n.Block, v, instanceKeywords)
+			c.Instances = append(c.Instances, v)
+		},
+		"virtual_server":       decodeVirtualServer,
+		"virtual_server_group": decodeServerGroup,
+		"vrrp_sync_group":      decodeSyncGroup,
+		"vrrp_script":          decodeScript,
+		"track_file":           decodeNamed("file"),
+		"vrrp_track_file":      decodeNamed("file"),
+		"vrrp_track_process":   decodeNamed("process"),
+		"bfd_instance":         decodeNamed("bfd"),
+	}
+	setDecoded("", topKeywords, "virtual_server_group", "vrrp_sync_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("global_defs", globalKeywords, "smtp_server", "enable_script_security", "script_user", "vrrp_strict", "dynamic_interfaces", "notification_email")
+	setDecoded("vrrp_instance", instanceKeywords, "unicast_src_ip", "unicast_peer", "mcast_dst_ip", "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
+		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_interface", "track_file", "track_process", "track_bfd")
+	setDecoded("vrrp_instance/authentication", authKeywords)
+	initServers()
+}
+
+func decodeServerGroup(d *decoder, n *Node, c *Config) {
+	g := &ServerGroup{Pos: n.Pos, Name: n.Words[1].Text}
+	for _, e := range n.Block {
+		if len(e.Words) == 0 {
+			continue
+		}
+		if entry, ok := d.groupEntry(e); ok {
+			g.Entries = append(g.Entries, entry)
+		}
+	}
+	c.ServerGroups = append(c.ServerGroups, g)
+}
+
+func decodeSyncGroup(d *decoder, n *Node, c *Config) {
+	g := &SyncGroup{Pos: n.Pos, Name: n.Words[1].Text}
+	track := func(d *decoder, n *Node, g *SyncGroup) { g.Tracks = append(g.Tracks, d.tracks(n)...) }
+	d.quiet++
+	decodeBlock(d, n.block(), n.Block, g, map[string]setter[SyncGroup]{
+		"group": func(_ *decoder, n *Node, g *SyncGroup) {
+			for _, e := range n.Block {
+				g.Members = append(g.Members, e.Words...)
+			}
+		},
+		"track_script": track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
+	})
+	d.quiet--
+	c.SyncGroups = append(c.SyncGroups, g)
+}
+
+func decodeScript(d *decoder, n *Node, c *Config) {
+	s := &Script{Pos: n.Pos, Name: n.Words[1].Text}
+	d.quiet++
+	decodeBlock(d, n.block(), n.Block, s, map[string]setter[Script]{
+		"script":   func(d *decoder, _ *Node, s *Script) { s.Command = d.v.script },
+		"interval": timer(func(s *Script) *time.Duration { return &s.Interval }),
+		"timeout":  seconds(func(s *Script) *time.Duration { return &s.Timeout }),
+		"rise":     number(func(s *Script) *int { return &s.Rise }),
+		"fall":     number(func(s *Script) *int { return &s.Fall }),
+		"weight":   func(d *decoder, n *Node, s *Script) { s.Weight, _, _ = d.trackWeight(n.Values(), 254) },
+		"user":     text(func(s *Script) *string { return &s.User }),
+	})
+	d.quiet--
+	c.Scripts = append(c.Scripts, s)
+}
+
+// decodeNamed remembers what can be tracked.
+func decodeNamed(kind string) setter[Config] {
+	return func(d *decoder, n *Node, c *Config) {
+		c.Trackers = append(c.Trackers, Tracker{n.Pos, kind, n.Words[1].Text})
+		d.descend(n)
+	}
+}
+
+// Servers.
+
 var policyKeywords = map[string]setter[policy]{
-	"retry":              func(d *decoder, n *Node, p *policy) { p.retry = orNil(d.integer(n.Words[1], 0, 1<<31-1)) },
-	"nb_get_retry":       func(d *decoder, n *Node, p *policy) { p.retry = orNil(d.integer(n.Words[1], 0, 1<<31-1)) },
-	"delay_loop":         func(d *decoder, n *Node, p *policy) { p.delayLoop = orNil(d.seconds(n.Words[1], 1e-6, maxTimer)) },
-	"delay_before_retry": func(d *decoder, n *Node, p *policy) { p.delayBeforeRetry = orNil(d.seconds(n.Words[1], 0, maxTimer)) },
-	"connect_timeout":    func(d *decoder, n *Node, p *policy) { p.timeout = orNil(d.seconds(n.Words[1], 1e-6, maxTimer)) },
-	"warmup":             func(d *decoder, n *Node, p *policy) { p.warmup = orNil(d.seconds(n.Words[1], 0, maxTimer)) },
-	"alpha":              func(d *decoder, n *Node, p *policy) { p.alpha = orNil(d.boolean(n)) },
+	"retry":              func(d *decoder, _ *Node, p *policy) { p.retry = orNil(int(d.v.number), true) },
+	"delay_loop":         func(d *decoder, _ *Node, p *policy) { p.delayLoop = orNil(d.v.time, true) },
+	"delay_before_retry": func(d *decoder, _ *Node, p *policy) { p.delayBeforeRetry = orNil(d.v.time, true) },
+	"connect_timeout":    func(d *decoder, _ *Node, p *policy) { p.timeout = orNil(d.v.time, true) },
+	"warmup":             func(d *decoder, _ *Node, p *policy) { p.warmup = orNil(d.v.time, true) },
+	"alpha":              func(d *decoder, _ *Node, p *policy) { p.alpha = orNil(d.v.flag, true) },
+	"nb_get_retry": func(d *decoder, n *Node, p *policy) {
+		p.retry = orNil(int(d.v.number), true)
+		d.warnf(n.Pos, "deprecated", "write retry", "nb_get_retry is an old name of retry")
+	},
 }
 
 func orNil[V any](v V, ok bool) *V {
@@ -108,122 +272,33 @@ func orNil[V any](v V, ok bool) *V {
 }
 
 // withPolicy adds those of the policy's keywords that the block knows.
-func withPolicy[T any](block map[string]setter[T], policyOf func(*T) *policy, names ...string) map[string]setter[T] {
+func withPolicy[T any](table map[string]setter[T], policyOf func(*T) *policy, names ...string) map[string]setter[T] {
 	for _, name := range names {
 		set := policyKeywords[name]
-		block[name] = func(d *decoder, n *Node, into *T) { set(d, n, policyOf(into)) }
+		table[name] = func(d *decoder, n *Node, into *T) { set(d, n, policyOf(into)) }
 	}
-	return block
+	return table
 }
 
-var methods = []string{"NAT", "DR", "TUN"}
-
-// method reads lb_kind. The options of tunnels have no effect here.
-func method[T any](field func(*T) *string) setter[T] {
-	return func(d *decoder, n *Node, into *T) {
-		choice(field, methods...)(d, n, into)
-		if len(n.Words) > 2 {
-			d.diags.add(n.Words[2].Pos, Warning, "no-effect", "", "options of %s have no effect here", n.Keyword())
+func initServers() {
+	methodOf := func(d *decoder, n *Node, v *VirtualServer) {
+		method, tun, ok := d.method(n)
+		if ok {
+			v.Method = method
+			d.noTunnelOptions(n, tun)
 		}
 	}
-}
-
-func decodeSorry(d *decoder, n *Node, v *VirtualServer) {
-	if a, ok := d.addressPort(n.Values()); ok {
-		v.SorryServer = &RealServer{Pos: n.Pos, Addr: a, Weight: 1}
-	}
-}
-
-// decodePersistence reads persistence_timeout, whose value may be missing: 360 s then.
-func decodePersistence(d *decoder, n *Node, v *VirtualServer) {
-	v.Persistence = 360 * time.Second
-	if len(n.Values()) > 0 {
-		if s, ok := d.integer(n.Words[1], 1, 31*86400); ok {
-			v.Persistence = time.Duration(s) * time.Second
-		}
-	}
-}
-
-func decodeGranularity(d *decoder, n *Node, v *VirtualServer) {
-	w := n.Words[1]
-	if mask := net.ParseIP(w.Text).To4(); mask != nil {
-		bits, size := net.IPMask(mask).Size()
-		if size == 0 || bits == 0 {
-			d.bad(w, "a netmask")
-			return
-		}
-		v.Granularity = bits
-		return
-	}
-	if bits, ok := d.integer(w, 1, 128); ok {
-		v.Granularity = bits
-	}
-}
-
-func decodeRealServer(d *decoder, n *Node, v *VirtualServer) {
-	a, ok := d.addressPort(n.Values())
-	if !ok {
-		return
-	}
-	r := &RealServer{Pos: n.Pos, Addr: a, Weight: -1, InhibitOnFailure: v.inhibit}
-	decodeBlock(d, "virtual_server/real_server", n.Block, r, realKeywords)
-	v.RealServers = append(v.RealServers, r)
-}
-
-// checkBlock decodes a checker whose inside the given table knows.
-func checkBlock(kind string, table map[string]setter[Check]) setter[RealServer] {
-	return func(d *decoder, n *Node, r *RealServer) {
-		c := &Check{Pos: n.Pos, Kind: kind}
-		decodeBlock(d, "virtual_server/real_server/"+kind, n.Block, c, table)
-		r.Checks = append(r.Checks, c)
-	}
-}
-
-var tcpKeywords = withPolicy(map[string]setter[Check]{
-	"connect_ip":   addr(func(c *Check) *netip.Addr { return &c.ip }),
-	"connect_port": number(1, 65535, func(c *Check) *int { return &c.port }),
-	"bindto":       addr(func(c *Check) *netip.Addr { return &c.Source }),
-}, func(c *Check) *policy { return &c.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup", "alpha")
-
-var urlKeywords = map[string]setter[URL]{
-	"path":        text(func(u *URL) *string { return &u.Path }),
-	"virtualhost": text(func(u *URL) *string { return &u.VirtualHost }),
-	"status_code": func(d *decoder, n *Node, u *URL) {
-		for _, w := range n.Values() {
-			low, high, isRange := strings.Cut(w.Text, "-")
-			if !isRange {
-				high = low
-			}
-			l, errLow := strconv.Atoi(low)
-			h, errHigh := strconv.Atoi(high)
-			if errLow != nil || errHigh != nil || l < 100 || h > 999 || l > h {
-				d.bad(w, "a status code (200) or a range of them (200-299)")
-				continue
-			}
-			u.Status = append(u.Status, StatusRange{l, h})
-		}
-	},
-}
-
-func init() { // the tables refer to each other
-	topKeywords = map[string]setter[Config]{
-		"global_defs": func(d *decoder, n *Node, c *Config) {
-			decodeBlock(d, "global_defs", n.Block, &c.Global, globalKeywords)
-		},
-		"vrrp_instance": func(d *decoder, n *Node, c *Config) {
-			v := &VRRPInstance{Pos: n.Pos, Name: n.Words[1].Text, Priority: 100, AdvertInt: time.Second}
-			decodeBlock(d, "vrrp_instance", n.Block, v, instanceKeywords)
-			c.Instances = append(c.Instances, v)
-		},
-		"virtual_server": decodeVirtualServer,
-	}
+	command := func(*decoder, *Node, *VirtualServer) {}
 	serverKeywords = withPolicy(map[string]setter[VirtualServer]{
-		"protocol":                choice(func(v *VirtualServer) *string { return &v.Protocol }, "TCP", "UDP", "SCTP"),
-		"lb_algo":                 choice(func(v *VirtualServer) *string { return &v.Scheduler }, schedulers...),
-		"lvs_sched":               choice(func(v *VirtualServer) *string { return &v.Scheduler }, schedulers...),
-		"lb_kind":                 method(func(v *VirtualServer) *string { return &v.Method }),
-		"lvs_method":              method(func(v *VirtualServer) *string { return &v.Method }),
-		"persistence_timeout":     decodePersistence,
+		"protocol":  text(func(v *VirtualServer) *string { return &v.Protocol }),
+		"lb_algo":   text(func(v *VirtualServer) *string { return &v.Scheduler }),
+		"lvs_sched": text(func(v *VirtualServer) *string { return &v.Scheduler }),
+		"lb_kind":   methodOf, "lvs_method": methodOf,
+		"persistence_timeout": func(d *decoder, _ *Node, v *VirtualServer) {
+			if v.Persistence = 360 * time.Second; d.v.set {
+				v.Persistence = time.Duration(d.v.number) * time.Second
+			}
+		},
 		"persistence_granularity": decodeGranularity,
 		"ops":                     flag(func(v *VirtualServer) *bool { return &v.OnePacket }),
 		"flag-1":                  flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
@@ -233,108 +308,161 @@ func init() { // the tables refer to each other
 		"mh-fallback":             flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
 		"sh-port":                 flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
 		"mh-port":                 flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
-		"quorum":                  number(1, 1<<31-1, func(v *VirtualServer) *int { return &v.Quorum }),
-		"hysteresis":              number(0, 1<<31-1, func(v *VirtualServer) *int { return &v.Hysteresis }),
-		"weight":                  number(0, 65535, func(v *VirtualServer) *int { return &v.weight }),
+		"quorum":                  number(func(v *VirtualServer) *int { return &v.Quorum }),
+		"hysteresis":              number(func(v *VirtualServer) *int { return &v.Hysteresis }),
+		"weight":                  number(func(v *VirtualServer) *int { return &v.weight }),
 		"virtualhost":             text(func(v *VirtualServer) *string { return &v.virtualhost }),
 		"inhibit_on_failure":      func(_ *decoder, _ *Node, v *VirtualServer) { v.inhibit = true },
 		"alpha":                   func(_ *decoder, _ *Node, v *VirtualServer) { v.alpha = true },
-		"sorry_server":            decodeSorry,
-		"sorry_server_inhibit":    flag(func(v *VirtualServer) *bool { return &v.SorryServerInhibit }),
-		"real_server":             decodeRealServer,
+		"sorry_server": func(d *decoder, n *Node, v *VirtualServer) {
+			if a, ok := d.addressPort(n.Values()); ok {
+				v.SorryServer = &RealServer{Pos: n.Pos, Addr: a, Weight: 1}
+			}
+		},
+		"sorry_server_inhibit": flag(func(v *VirtualServer) *bool { return &v.SorryServerInhibit }),
+		"real_server":          decodeRealServer,
+		"smtp_alert":           flag(func(v *VirtualServer) *bool { return &v.SMTPAlert }),
+		"quorum_up":            command, "quorum_down": command,
+		"ha_suspend": flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
 	}, func(v *VirtualServer) *policy { return &v.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup")
+	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend")
+
 	realKeywords = withPolicy(map[string]setter[RealServer]{
-		"weight":             number(0, 65535, func(r *RealServer) *int { return &r.Weight }),
-		"lvs_method":         method(func(r *RealServer) *string { return &r.Method }),
+		"weight": number(func(r *RealServer) *int { return &r.Weight }),
+		"lvs_method": func(d *decoder, n *Node, r *RealServer) {
+			if method, tun, ok := d.method(n); ok {
+				r.Method = method
+				d.noTunnelOptions(n, tun)
+			}
+		},
 		"inhibit_on_failure": flag(func(r *RealServer) *bool { return &r.InhibitOnFailure }),
-		"uthreshold":         number(0, 1<<31-1, func(r *RealServer) *int { return &r.UpperThreshold }),
-		"lthreshold":         number(0, 1<<31-1, func(r *RealServer) *int { return &r.LowerThreshold }),
+		"uthreshold":         number(func(r *RealServer) *int { return &r.UpperThreshold }),
+		"lthreshold":         number(func(r *RealServer) *int { return &r.LowerThreshold }),
 		"virtualhost":        text(func(r *RealServer) *string { return &r.virtualhost }),
-		"TCP_CHECK":          checkBlock("TCP_CHECK", tcpKeywords),
-		"HTTP_GET":           checkBlock("HTTP_GET", httpKeywordsOf()),
 	}, func(r *RealServer) *policy { return &r.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup", "alpha")
-	for _, name := range otherCheckers {
-		realKeywords[name] = refuseChecker
+	for _, kind := range checkKinds {
+		realKeywords[kind] = decodeCheck
+		checkKeywords[kind] = checkTable(kind)
 	}
-	effectiveByBlock = map[string]func(string) bool{
-		"": has(topKeywords), "global_defs": has(globalKeywords), "vrrp_instance": has(instanceKeywords),
-		"vrrp_instance/authentication": has(authKeywords), "virtual_server": has(serverKeywords),
-		"virtual_server/real_server":           has(realKeywords),
-		"virtual_server/real_server/TCP_CHECK": has(tcpKeywords), "virtual_server/real_server/HTTP_GET": has(httpKeywords),
-		"virtual_server/real_server/HTTP_GET/url": has(urlKeywords),
+	setDecoded("virtual_server/real_server", realKeywords, checkKinds[2:]...)
+	for _, kind := range checkKinds[:2] {
+		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind], "http_protocol", "enable_sni", "sni_name")
+		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "digest", "regex")
 	}
 }
 
-func httpKeywordsOf() map[string]setter[Check] {
-	httpKeywords = maps.Clone(tcpKeywords)
-	httpKeywords["virtualhost"] = text(func(c *Check) *string { return &c.virtualhost })
-	httpKeywords["url"] = func(d *decoder, n *Node, c *Check) {
-		u := &URL{Pos: n.Pos}
-		decodeBlock(d, "virtual_server/real_server/HTTP_GET/url", n.Block, u, urlKeywords)
-		c.URLs = append(c.URLs, u)
+// checkKinds are all checkers; the first two run here.
+var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "FILE_CHECK", "BFD_CHECK"}
+
+// checkTable has what the checkers have in common, and what some have.
+func checkTable(kind string) map[string]setter[Check] {
+	table := withPolicy(map[string]setter[Check]{
+		"connect_ip":   addr(func(c *Check) *netip.Addr { return &c.ip }),
+		"connect_port": number(func(c *Check) *int { return &c.port }),
+		"bindto":       addr(func(c *Check) *netip.Addr { return &c.Source }),
+		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
+		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
+		"misc_timeout": seconds(func(c *Check) *time.Duration { return &c.ConnectTimeout }),
+		"url": func(d *decoder, n *Node, c *Check) {
+			u := &URL{Pos: n.Pos}
+			decodeBlock(d, n.block(), n.Block, u, urlKeywords)
+			c.URLs = append(c.URLs, u)
+		},
+	}, func(c *Check) *policy { return &c.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup", "alpha")
+	switch kind {
+	case "HTTP_GET", "SSL_GET":
+		return withPolicy(table, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
+	case "FILE_CHECK":
+		table["track_file"] = text(func(c *Check) *string { return &c.Tracks })
+	case "BFD_CHECK":
+		table["name"] = text(func(c *Check) *string { return &c.Tracks })
 	}
-	return withPolicy(httpKeywords, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
+	return table
 }
 
-// otherCheckers are known and do not run here. A server that asks for one must not pass for checked.
-var otherCheckers = []string{"SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "FILE_CHECK", "BFD_CHECK"}
-
-func refuseChecker(d *decoder, n *Node, r *RealServer) {
-	r.Unchecked = append(r.Unchecked, n.Keyword())
-	d.cfg.Effective--
-	d.cfg.Accepted++
-	d.diags.add(n.Pos, Warning, "checker-not-run", "use TCP_CHECK or HTTP_GET", "%s does not run here: this check cannot take the server out", n.Keyword())
-	path := "virtual_server/real_server/" + n.Keyword()
-	decodeBlock(d, path, n.Block, &struct{}{}, map[string]setter[struct{}]{})
+var urlKeywords = map[string]setter[URL]{
+	"path":        text(func(u *URL) *string { return &u.Path }),
+	"virtualhost": text(func(u *URL) *string { return &u.VirtualHost }),
+	"status_code": func(d *decoder, n *Node, u *URL) { u.Status = append(u.Status, d.statusCodes(n)...) },
+	"digest":      func(d *decoder, n *Node, u *URL) { checkDigest(d, n); u.Matches = true },
+	"regex":       func(_ *decoder, _ *Node, u *URL) { u.Matches = true },
 }
 
-func has[T any](table map[string]setter[T]) func(string) bool {
-	return func(name string) bool { _, ok := table[name]; return ok }
+func decodeCheck(d *decoder, n *Node, r *RealServer) {
+	c := &Check{Pos: n.Pos, Kind: n.Keyword()}
+	c.Runs = c.Kind == "TCP_CHECK" || c.Kind == "HTTP_GET"
+	if c.Runs {
+		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
+	} else { // it is only looked at
+		before := d.cfg.Effective
+		d.quiet++
+		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
+		d.quiet--
+		d.cfg.Accepted += d.cfg.Effective - before
+		d.cfg.Effective = before
+	}
+	r.Checks = append(r.Checks, c)
 }
 
-func effective(block, name string) bool {
-	known := effectiveByBlock[block]
-	for _, other := range otherCheckers {
-		if name == other {
-			return false
+func (d *decoder) noTunnelOptions(n *Node, t tunnel) {
+	if t != (tunnel{}) {
+		d.warnf(n.Words[2].Pos, "no-effect", "", "options of %s have no effect here: the tunnel is ipip", n.Keyword())
+	}
+}
+
+// decodeGranularity reads a netmask, or for IPv6 a prefix length.
+func decodeGranularity(d *decoder, n *Node, v *VirtualServer) {
+	w := n.Words[1]
+	if mask := net.ParseIP(w.Text).To4(); mask != nil {
+		bits, size := net.IPMask(mask).Size()
+		if size == 0 || bits == 0 {
+			d.warnf(w.Pos, "no-effect", "", "%s: a mask with holes has no effect here", d.keyword)
+			return
 		}
+		v.Granularity = bits
+		return
 	}
-	return known != nil && known(name)
+	if bits, ok := d.integer(w, 1, 128); ok {
+		v.Granularity = int(bits)
+	}
+}
+
+func decodeRealServer(d *decoder, n *Node, v *VirtualServer) {
+	a, ok := d.addressPort(n.Values())
+	if !ok {
+		return
+	}
+	r := &RealServer{Pos: n.Pos, Addr: a, Weight: -1, InhibitOnFailure: v.inhibit}
+	decodeBlock(d, n.block(), n.Block, r, realKeywords)
+	v.RealServers = append(v.RealServers, r)
 }
 
 func decodeVirtualServer(d *decoder, n *Node, c *Config) {
 	v := &VirtualServer{Pos: n.Pos, Quorum: 1, weight: 1}
-	words := n.Values()
-	switch {
-	case words[0].Text == "group":
-		d.cfg.Effective--
-		d.cfg.Accepted++
-		d.errorf(words[0].Pos, "unsupported", "write one virtual_server for each address", "virtual_server group is not served yet")
+	if !d.serverHeader(n, v) {
 		return
-	case words[0].Text == "fwmark" && len(words) < 2:
-		d.errorf(words[0].Pos, "missing-value", "virtual_server fwmark MARK", "fwmark has no value")
-		return
-	case words[0].Text == "fwmark":
-		mark, ok := d.integer(words[1], 1, 1<<32-1)
-		if !ok {
-			return
-		}
-		v.FWMark = uint32(mark)
-	default:
-		a, ok := d.addressPort(words)
-		if !ok {
-			return
-		}
-		v.Addr = a
 	}
-	decodeBlock(d, "virtual_server", n.Block, v, serverKeywords)
+	decodeBlock(d, n.block(), n.Block, v, serverKeywords)
 	c.VirtualServers = append(c.VirtualServers, v)
 }
 
-// String names the virtual server as its block does.
-func (v *VirtualServer) String() string {
-	if v.FWMark != 0 {
-		return fmt.Sprintf("fwmark %d", v.FWMark)
+// serverHeader reads ADDR [PORT], fwmark MARK or group NAME.
+func (d *decoder) serverHeader(n *Node, v *VirtualServer) (ok bool) {
+	words := n.Values()
+	kind := words[0].Text
+	if kind != "fwmark" && kind != "group" {
+		v.Addr, ok = d.addressPort(words)
+		return ok
 	}
-	return v.Addr.String()
+	if len(words) < 2 {
+		d.errorf(words[0].Pos, "missing-value", "virtual_server "+kind+" VALUE", "%s has no value", kind)
+		return false
+	}
+	if kind == "group" {
+		v.Group = words[1].Text
+		return true
+	}
+	mark, ok := d.integer(words[1], 0, 1<<32-1)
+	v.FWMark = uint32(mark)
+	return ok
 }

@@ -16,7 +16,7 @@ func Lint(c *Config) Diagnostics {
 
 // lintChecks knows the outage in which a proxy answered on its port while the application behind it was gone.
 func lintChecks(diags *Diagnostics, v *VirtualServer, r *RealServer) {
-	if len(r.Checks) == 0 && len(r.Unchecked) == 0 {
+	if len(r.Checks) == 0 {
 		diags.add(r.Pos, Warning, "no-check", "add a check, such as HTTP_GET { url { path / status_code 200 } }",
 			"real_server %v has no check: it gets its share of the clients even when it is dead", r.Addr)
 		return

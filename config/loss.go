@@ -6,29 +6,46 @@ import "strings"
 type loss struct {
 	severity    Severity
 	consequence string
+	hint        string
+	// vital says that without it the configuration must not run: what would run is something else.
+	vital bool
+}
+
+func (l loss) code() string {
+	if l.vital {
+		return "not-held"
+	}
+	return "no-effect"
+}
+
+func (l loss) reason() string {
+	if l.consequence != "" {
+		return "no effect yet" + l.consequence
+	}
+	return "no effect yet"
 }
 
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"unicast_peer":    {Error, ": adverts would go to all by multicast"},
-	"mcast_dst_ip":    {Error, ": adverts would go to the standard group"},
-	"auth_hmac":       {Error, ": adverts would go unsigned"},
-	"use_vmac":        {Warning, ": the interface's own MAC address is used, and announced on failover"},
-	"use_ipvlan":      {Warning, ": the interface's own addresses are used"},
-	"vrrp_sync_group": {Warning, ": its instances fail over one by one"},
-	"virtual_routes":  {Warning, ": the routes are not set"},
-	"virtual_rules":   {Warning, ": the rules are not set"},
-	"static_routes":   {Warning, ": the routes are not set"},
-	"static_rules":    {Warning, ": the rules are not set"},
+	"unicast_peer":    {Warning, ": adverts would go to all by multicast", "", true},
+	"mcast_dst_ip":    {Warning, ": adverts would go to the standard group", "", true},
+	"auth_hmac":       {Warning, ": adverts would go unsigned", "", true},
+	"use_vmac":        {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
+	"use_ipvlan":      {Warning, ": the interface's own addresses are used", "", false},
+	"vrrp_sync_group": {Warning, ": its instances fail over one by one", "", false},
+	"virtual_routes":  {Warning, ": the routes are not set", "", false},
+	"virtual_rules":   {Warning, ": the rules are not set", "", false},
+	"static_routes":   {Warning, ": the routes are not set", "", false},
+	"static_rules":    {Warning, ": the rules are not set", "", false},
 
-	"static_ipaddress":           {Warning, ": the addresses are not set"},
-	"virtual_ipaddress_excluded": {Warning, ": the addresses are not set"},
+	"static_ipaddress":           {Warning, ": the addresses are not set", "", false},
+	"virtual_ipaddress_excluded": {Warning, ": the addresses are not set", "", false},
 
-	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted"},
-	"persistence_engine": {Warning, ": persistence is by client address"},
-	"ha_suspend":         {Warning, ": checks run whoever holds the address"},
-	"down_timer_adverts": {Warning, ": a master is down after 3 adverts"},
+	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted", "", false},
+	"persistence_engine": {Warning, ": persistence is by client address", "", false},
+	"ha_suspend":         {Warning, ": checks run whoever holds the address", "", false},
+	"down_timer_adverts": {Warning, ": a master is down after 3 adverts", "", false},
 }
 
 func loses(k *Keyword) loss {
@@ -36,10 +53,14 @@ func loses(k *Keyword) loss {
 		return l
 	}
 	switch {
+	case k.Block == "virtual_server/real_server" && k.Kind == "block":
+		return loss{Warning, ": this check cannot take the server out", "use TCP_CHECK or HTTP_GET", false}
 	case strings.HasPrefix(k.Name, "notify") || k.Name == "quorum_up" || k.Name == "quorum_down":
-		return loss{Warning, ": nothing is run or written"}
+		return loss{Warning, ": nothing is run or written", "", false}
 	case strings.HasPrefix(k.Name, "track_"):
-		return loss{Warning, ": it cannot move an instance"}
+		return loss{Warning, ": it cannot move an instance", "", false}
+	case k.Name == "digest" || strings.HasPrefix(k.Name, "regex"):
+		return loss{Warning, ": the body is not looked at", "", false}
 	}
-	return loss{Note, ""}
+	return loss{severity: Note}
 }

@@ -19,13 +19,9 @@ func (d *decoder) resolve() {
 func (d *decoder) resolveInstance(v *VRRPInstance) {
 	g := d.cfg.Global
 	v.Version = cmp.Or(v.Version, g.VRRPVersion)
-	if !v.garpDelaySet {
-		v.GARPMasterDelay = g.GARPMasterDelay
-	}
-	if !v.garpRepeatSet {
-		v.GARPMasterRepeat = g.GARPMasterRepeat
-	}
-	v.GARPMasterRepeat = max(v.GARPMasterRepeat, 1)
+	v.GARPMasterDelay = first(g.GARPMasterDelay, v.garpDelay)
+	v.GARPMasterRepeat = max(first(g.GARPMasterRepeat, v.garpRepeat), 1)
+	v.Strict = first(g.Strict, v.strict)
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
 		d.diags.add(v.Pos, Warning, "owner-by-accident", "give it a priority below 255",
@@ -34,12 +30,7 @@ func (d *decoder) resolveInstance(v *VRRPInstance) {
 }
 
 func (d *decoder) resolveServer(v *VirtualServer) {
-	v.Scheduler, v.Method = cmp.Or(v.Scheduler, "wlc"), cmp.Or(v.Method, "NAT")
-	if v.FWMark == 0 {
-		v.Protocol = cmp.Or(v.Protocol, "TCP")
-	} else {
-		v.Protocol = ""
-	}
+	d.defaults(v)
 	for _, r := range v.RealServers {
 		r.Method = cmp.Or(r.Method, v.Method)
 		if r.Weight < 0 {
@@ -57,6 +48,36 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 	}
 }
 
+// defaults are those that keepalived tells of when it has to use them.
+func (d *decoder) defaults(v *VirtualServer) {
+	if v.Scheduler == "" {
+		v.Scheduler = "wlc"
+		d.warnf(v.Pos, "default", "add lb_algo wlc", "virtual_server %s has no lb_algo: it is wlc", v)
+	}
+	if v.Method == "" {
+		v.Method = "NAT"
+		if !allHaveMethod(v) {
+			d.warnf(v.Pos, "default", "add lb_kind NAT", "virtual_server %s has no lb_kind: it is NAT", v)
+		}
+	}
+	switch {
+	case v.FWMark != 0:
+		v.Protocol = ""
+	case v.Protocol == "":
+		v.Protocol = "UDP"
+		d.warnf(v.Pos, "default-protocol", "add protocol TCP", "virtual_server %s has no protocol: it is UDP", v)
+	}
+}
+
+func allHaveMethod(v *VirtualServer) bool {
+	for _, r := range v.RealServers {
+		if r.Method == "" {
+			return false
+		}
+	}
+	return len(v.RealServers) > 0
+}
+
 // destinationAddr is the address with the port that the kernel gets: NAT keeps the real server's own, DR and TUN cannot
 // change the service's.
 func (v *VirtualServer) destinationAddr(r *RealServer) netip.AddrPort {
@@ -64,7 +85,7 @@ func (v *VirtualServer) destinationAddr(r *RealServer) netip.AddrPort {
 	switch {
 	case v.FWMark != 0 && r.Method != "NAT":
 		port = 0
-	case v.FWMark == 0 && (port == 0 || r.Method != "NAT"):
+	case v.FWMark == 0 && v.Group == "" && (port == 0 || r.Method != "NAT"):
 		port = v.Addr.Port()
 	}
 	return netip.AddrPortFrom(r.Addr.Addr(), port)
@@ -76,10 +97,13 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort)
 	c.DelayLoop = first(60*time.Second, p.delayLoop, rp.delayLoop, vp.delayLoop)
 	c.ConnectTimeout = first(5*time.Second, p.timeout, rp.timeout, vp.timeout)
 	c.Warmup = first(c.DelayLoop, p.warmup, rp.warmup, vp.warmup)
-	c.Retry = first(1, p.retry, rp.retry, vp.retry)
+	c.Retry = first(defaultRetries(c.Kind), p.retry, rp.retry, vp.retry)
 	delay := time.Second
-	if c.Kind == "HTTP_GET" {
+	switch c.Kind {
+	case "HTTP_GET", "SSL_GET":
 		delay = 3 * time.Second
+	case "DNS_CHECK":
+		delay = c.DelayLoop
 	}
 	c.DelayBeforeRetry = first(delay, p.delayBeforeRetry, rp.delayBeforeRetry, vp.delayBeforeRetry)
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
@@ -110,4 +134,14 @@ func first[V any](fallback V, said ...*V) V {
 		}
 	}
 	return fallback
+}
+
+func defaultRetries(kind string) int {
+	switch kind {
+	case "MISC_CHECK":
+		return 0
+	case "DNS_CHECK":
+		return 3
+	}
+	return 1
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	_ "embed"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,16 +11,39 @@ import (
 // Keyword is one row of the schema.
 type Keyword struct {
 	// Block is the path of blocks that the keyword stands in, such as "virtual_server/real_server"; empty for the top level.
+	// An option of the entries of a list has a path that ends in "<entry>".
 	Block string
 	Name  string
-	// Kind is "value" for a plain statement, "block" for one that holds statements, "list" for one that holds entries.
+	// Kind is "value" for a plain statement, "block" for one that holds statements, "list" for one that holds entries,
+	// "entry" for an option of an entry, "absent" for one that only keepalived's manual page has.
 	Kind string
-	// Values is how many values the keyword needs at least.
-	Values int
+	// Type is the form of the values, see docs/keywords.md; Low and High are the range of numbers.
+	Type      string
+	Low, High float64
+	// Words are the values that can be chosen from.
+	Words []string
 	// Arguments is the grammar of the values, in keepalived's notation.
 	Arguments string
-	// Effective says that the keyword does something here. If not, it is read and gets a note.
+	Default   string
+	// Alias says that the keyword is deprecated, or another spelling.
+	Alias string
+	// Since is the release that has it first, where known.
+	Since   string
+	Meaning string
+	// Effective says that the keyword does something here. If not, it is read and checked, and Reason says why nothing follows.
 	Effective bool
+	Reason    string
+
+	optional bool
+	inside   *block
+}
+
+// Path is the block and the name.
+func (k *Keyword) Path() string {
+	if k.Block == "" {
+		return k.Name
+	}
+	return k.Block + "/" + k.Name
 }
 
 // keywordTable is the schema's source: what keepalived 2.4 knows.
@@ -27,42 +51,75 @@ type Keyword struct {
 //go:embed keywords.tsv
 var keywordTable string
 
+type block struct {
+	path     string
+	keywords map[string]*Keyword
+}
+
 type schema struct {
 	rows   []Keyword
-	blocks map[string]map[string]*Keyword
+	blocks map[string]*block
 }
 
 var theSchema = sync.OnceValue(func() *schema {
-	s := &schema{blocks: make(map[string]map[string]*Keyword)}
+	s := &schema{blocks: map[string]*block{}}
 	for line := range strings.Lines(keywordTable) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 5 {
-			continue // the heading
+		if len(f) == 9 && !strings.HasPrefix(line, "#") {
+			s.rows = append(s.rows, keywordOf(f))
 		}
-		values, _ := strconv.Atoi(f[3])
-		k := Keyword{Block: strings.TrimPrefix(f[0], "-"), Name: f[1], Kind: f[2], Values: values, Arguments: f[4]}
-		k.Effective = effective(k.Block, k.Name)
-		s.rows = append(s.rows, k)
 	}
 	for i := range s.rows {
 		k := &s.rows[i]
-		if s.blocks[k.Block] == nil {
-			s.blocks[k.Block] = make(map[string]*Keyword)
+		if k.Kind != "entry" && k.Kind != "absent" {
+			s.block(k.Block).keywords[k.Name] = k
 		}
-		s.blocks[k.Block][k.Name] = k
+	}
+	for i := range s.rows {
+		if k := &s.rows[i]; k.Kind == "block" {
+			k.inside = s.block(k.Path())
+		}
 	}
 	return s
 })
 
-// Keywords lists every keyword, sorted by block and name.
-func Keywords() []Keyword { return append([]Keyword(nil), theSchema().rows...) }
+func (s *schema) block(path string) *block {
+	b := s.blocks[path]
+	if b == nil {
+		b = &block{path: path, keywords: map[string]*Keyword{}}
+		s.blocks[path] = b
+	}
+	return b
+}
 
-func (s *schema) lookup(block, name string) *Keyword { return s.blocks[block][name] }
+func keywordOf(f []string) Keyword {
+	k := Keyword{
+		Block: strings.TrimPrefix(f[0], "-"), Name: f[1], Kind: f[2],
+		Arguments: f[4], Default: f[5], Alias: f[6], Since: f[7], Meaning: f[8],
+	}
+	form := strings.Fields(f[3])
+	k.Type, k.optional = strings.TrimSuffix(form[0], "?"), strings.HasSuffix(form[0], "?")
+	switch {
+	case len(form) == 3:
+		k.Low, _ = strconv.ParseFloat(form[1], 64)
+		k.High, _ = strconv.ParseFloat(form[2], 64)
+	case len(form) == 2:
+		k.Words = strings.Split(form[1], "|")
+	}
+	k.Effective = effective(k.Block, k.Name)
+	if !k.Effective {
+		k.Reason = loses(&k).reason()
+	}
+	return k
+}
+
+// Keywords lists every keyword, sorted by block and name.
+func Keywords() []Keyword { return slices.Clone(theSchema().rows) }
 
 // nearest is the keyword of the block that was probably meant, if any is near enough.
-func (s *schema) nearest(block, name string) string {
+func (b *block) nearest(name string) string {
 	best, distance := "", 1+min(2, len(name)/3)
-	for known := range s.blocks[block] {
+	for known := range b.keywords {
 		d := editDistance(name, known)
 		if d < distance || d == distance && best != "" && known < best {
 			best, distance = known, d
@@ -74,7 +131,7 @@ func (s *schema) nearest(block, name string) string {
 // home is a block that has a keyword of that name, if there is one.
 func (s *schema) home(name string) (string, bool) {
 	for i := range s.rows {
-		if s.rows[i].Name == name {
+		if s.rows[i].Name == name && s.rows[i].Kind != "entry" && s.rows[i].Kind != "absent" {
 			return s.rows[i].Block, true
 		}
 	}
@@ -83,6 +140,9 @@ func (s *schema) home(name string) (string, bool) {
 
 // editDistance counts the letters to insert, delete or replace (Levenshtein).
 func editDistance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

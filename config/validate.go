@@ -7,50 +7,111 @@ import (
 
 // validate finds what no single statement shows.
 func (d *decoder) validate() {
-	names, ids := make(map[string]Pos), make(map[string]*VRRPInstance)
-	for _, v := range d.cfg.Instances {
-		if first, taken := names[v.Name]; taken {
-			d.errorf(v.Pos, "duplicate-name", "rename one", "instance %s exists already, at line %d", v.Name, first.Line)
-		}
-		names[v.Name] = v.Pos
-		id := fmt.Sprint(v.Interface, "/", v.VRID)
-		if other, taken := ids[id]; taken && v.VRID != 0 {
-			d.errorf(v.Pos, "vrid-clash", "give one another virtual_router_id", "instances %s and %s both have VRID %d on %s", other.Name, v.Name, v.VRID, v.Interface)
-		}
-		ids[id] = v
-		d.validateInstance(v)
-	}
+	d.validateInstances()
+	d.validateGroups()
+	d.validateScripts()
 	services := make(map[string]Pos)
 	for _, v := range d.cfg.VirtualServers {
 		key := v.Protocol + " " + v.String()
 		if first, taken := services[key]; taken {
-			d.errorf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
+			d.warnf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
 		}
 		services[key] = v.Pos
 		d.validateServer(v)
 	}
 }
 
+func (d *decoder) validateInstances() {
+	names, ids := make(map[string]Pos), make(map[string]*VRRPInstance)
+	for _, v := range d.cfg.Instances {
+		if first, taken := names[v.Name]; taken {
+			d.errorf(v.Pos, "duplicate-name", "rename one", "instance %s exists already, at line %d", v.Name, first.Line)
+		}
+		names[v.Name] = v.Pos
+		id := fmt.Sprint(v.Interface, "/", v.VRID, "/", v.is6(), "/", v.MulticastGroup)
+		if other, taken := ids[id]; taken && v.VRID != 0 && len(v.UnicastPeers) == 0 {
+			d.errorf(v.Pos, "vrid-clash", "give one another virtual_router_id", "instances %s and %s both have VRID %d on %s", other.Name, v.Name, v.VRID, v.Interface)
+		}
+		if len(v.UnicastPeers) == 0 {
+			ids[id] = v
+		}
+		d.validateInstance(v)
+	}
+}
+
+// is6 is the instance's family, which is that of its first address.
+func (v *VRRPInstance) is6() bool {
+	switch {
+	case len(v.Addresses) > 0:
+		return v.Addresses[0].Prefix.Addr().Is6()
+	case v.SourceIP.IsValid():
+		return v.SourceIP.Is6()
+	}
+	return v.UnicastSource.Is6()
+}
+
 func (d *decoder) validateInstance(v *VRRPInstance) {
-	if v.Interface == "" {
+	unicast := len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid()
+	if v.Interface == "" && (!unicast || v.VMAC || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
 		d.errorf(v.Pos, "missing-keyword", "add interface IF", "instance %s has no interface", v.Name)
 	}
 	if v.VRID == 0 {
 		d.errorf(v.Pos, "missing-keyword", "add virtual_router_id N, the same on all routers of the group", "instance %s has no virtual_router_id", v.Name)
 	}
-	if len(v.VirtualAddresses) == 0 {
-		d.errorf(v.Pos, "missing-keyword", "add virtual_ipaddress { ADDRESS }", "instance %s has no virtual address", v.Name)
-	}
+	d.validateAddresses(v)
 	d.validateTimes(v)
 	d.validateAuth(v)
-	d.validateFamily(v)
+	d.validateTracks(v.Pos, v.Tracks)
 	if v.NoPreempt && (v.State == "MASTER" || v.Priority == 255) {
-		d.diags.add(v.Pos, Warning, "nopreempt-master", "use state BACKUP on both routers", "instance %s: nopreempt is ignored with state MASTER or priority 255", v.Name)
+		d.warnf(v.Pos, "nopreempt-master", "use state BACKUP on both routers", "instance %s: nopreempt is ignored with state MASTER or priority 255", v.Name)
 		v.NoPreempt = false
 	}
-	if v.PreemptDelay > 0 && v.State == "MASTER" {
-		d.diags.add(v.Pos, Warning, "preempt-delay-master", "use state BACKUP", "instance %s: preempt_delay is ignored with state MASTER", v.Name)
+	if v.PreemptDelay > 0 && (v.State == "MASTER" || v.NoPreempt) {
+		d.warnf(v.Pos, "preempt-delay-ignored", "use state BACKUP without nopreempt", "instance %s: preempt_delay is ignored with state MASTER or nopreempt", v.Name)
 		v.PreemptDelay = 0
+	}
+	if v.SourceIP.IsValid() && v.SourceIP.Is6() != v.is6() {
+		d.warnf(v.Pos, "family-clash", "", "instance %s: mcast_src_ip %v is not of the family of its virtual addresses", v.Name, v.SourceIP)
+	}
+}
+
+func (d *decoder) validateAddresses(v *VRRPInstance) {
+	switch {
+	case len(v.Addresses) > 0 || v.NoAddresses:
+	case v.Version == 3 || v.Strict:
+		d.errorf(v.Pos, "missing-keyword", "add virtual_ipaddress { ADDRESS }", "instance %s has no virtual address", v.Name)
+	default:
+		d.warnf(v.Pos, "no-address", "add virtual_ipaddress { ADDRESS }", "instance %s has no virtual address", v.Name)
+	}
+	var kept []VirtualAddress
+	for _, a := range v.Addresses {
+		if a.Prefix.Addr().Is6() != v.is6() {
+			d.warnf(a.Pos, "family-clash", "use an instance for each family, or virtual_ipaddress_excluded",
+				"instance %s: %v is not of the family of the first address; it is not advertised", v.Name, a.Prefix)
+			v.Excluded = append(v.Excluded, a)
+			continue
+		}
+		kept = append(kept, a)
+		d.noAddressOptions(v, a)
+	}
+	v.Addresses = kept
+	if v.is6() {
+		d.notHeld(v.Pos, "instance %s: IPv6 is not spoken here yet", v.Name)
+	}
+}
+
+func (d *decoder) notHeld(pos Pos, format string, args ...any) {
+	d.warnf(pos, "not-held", "", format, args...)
+	d.cfg.NotHeld = append(d.cfg.NotHeld, d.diags[len(d.diags)-1])
+}
+
+func (d *decoder) noAddressOptions(v *VRRPInstance, a VirtualAddress) {
+	if a.Dev != "" && a.Dev != v.Interface {
+		d.warnf(a.Pos, "no-effect", "", "%v: dev %s has no effect here: the address goes to %s", a.Prefix, a.Dev, v.Interface)
+	}
+	for _, w := range a.Options {
+		d.diags.add(w.Pos, Note, "no-effect", "", "%v: the option %s has no effect here", a.Prefix, quoted(w.Text))
+		return
 	}
 }
 
@@ -62,7 +123,7 @@ func (d *decoder) validateTimes(v *VRRPInstance) {
 	}
 	rounded := min(max(v.AdvertInt.Round(unit), unit), most)
 	if rounded != v.AdvertInt {
-		d.diags.add(v.Pos, Warning, "interval-rounded", "version 3 takes 0.01 to 40.95 s, version 2 whole seconds to 255 s",
+		d.warnf(v.Pos, "interval-rounded", "version 3 takes 0.01 to 40.95 s, version 2 whole seconds to 255 s",
 			"instance %s: version %d cannot say advert_int %v; %v is used", v.Name, v.Version, v.AdvertInt, rounded)
 		v.AdvertInt = rounded
 	}
@@ -72,47 +133,134 @@ func (d *decoder) validateAuth(v *VRRPInstance) {
 	switch {
 	case v.AuthType == "":
 	case v.Version == 3:
-		d.diags.add(v.Pos, Warning, "auth-version-3", "remove the authentication block", "instance %s: VRRP version 3 has no authentication; it is ignored", v.Name)
+		d.warnf(v.Pos, "auth-version-3", "remove the authentication block", "instance %s: VRRP version 3 has no authentication; it is ignored", v.Name)
+		v.AuthType = ""
+	case v.AuthPass == "":
+		d.warnf(v.Pos, "auth-without-password", "add auth_pass", "instance %s has an auth_type and no password; it is ignored", v.Name)
 		v.AuthType = ""
 	case v.AuthType == "AH":
-		d.errorf(v.Pos, "unsupported", "use auth_type PASS", "instance %s: auth_type AH is not spoken yet", v.Name)
-	case v.AuthPass == "":
-		d.errorf(v.Pos, "missing-keyword", "add auth_pass", "instance %s has auth_type PASS and no password", v.Name)
+		d.notHeld(v.Pos, "instance %s: auth_type AH is not spoken here yet", v.Name)
 	}
 }
 
-func (d *decoder) validateFamily(v *VRRPInstance) {
-	for _, p := range v.VirtualAddresses {
-		if !p.Addr().Is4() {
-			d.errorf(v.Pos, "unsupported", "", "instance %s: virtual address %v: IPv6 is not held yet", v.Name, p)
+// validateTracks looks what is tracked up.
+func (d *decoder) validateTracks(_ Pos, tracks []Track) {
+	for _, t := range tracks {
+		if t.Kind != "interface" && !d.tracker(t) {
+			d.errorf(t.Pos, "unknown-tracker", "define it, above what uses it", "there is no %s %s to track", t.Kind, quoted(t.Name))
 		}
 	}
-	if v.SourceIP.IsValid() && !v.SourceIP.Is4() {
-		d.errorf(v.Pos, "unsupported", "", "instance %s: mcast_src_ip %v: IPv6 is not spoken yet", v.Name, v.SourceIP)
+}
+
+func (d *decoder) tracker(t Track) bool {
+	if t.Kind == "script" {
+		for _, s := range d.cfg.Scripts {
+			if s.Name == t.Name {
+				return s.before(t.Pos)
+			}
+		}
+		return false
+	}
+	return d.hasTracker(t.Kind, t.Name)
+}
+
+func (d *decoder) hasTracker(kind, name string) bool {
+	for _, known := range d.cfg.Trackers {
+		if known.Kind == kind && known.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// before says whether a place is above another one of the same file; between files nobody can tell.
+func (p Pos) before(o Pos) bool { return p.File != o.File || p.Line <= o.Line }
+
+func (d *decoder) validateGroups() {
+	names := make(map[string]bool)
+	for _, g := range d.cfg.SyncGroups {
+		if names[g.Name] {
+			d.errorf(g.Pos, "duplicate-name", "rename one", "vrrp_sync_group %s exists already", g.Name)
+		}
+		names[g.Name] = true
+		if len(g.Members) == 0 {
+			d.errorf(g.Pos, "missing-keyword", "add group { INSTANCE ... }", "vrrp_sync_group %s has no members", g.Name)
+		}
+		for _, m := range g.Members {
+			if !d.hasInstance(m.Text) {
+				d.warnf(m.Pos, "unknown-instance", "", "vrrp_sync_group %s: there is no vrrp_instance %s", g.Name, quoted(m.Text))
+			}
+		}
+		if len(g.Members) == 1 {
+			d.warnf(g.Pos, "lonely-group", "", "vrrp_sync_group %s has one member", g.Name)
+		}
+		d.validateTracks(g.Pos, g.Tracks)
+	}
+}
+
+func (d *decoder) hasInstance(name string) bool {
+	for _, v := range d.cfg.Instances {
+		if v.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *decoder) validateScripts() {
+	used := make(map[string]bool)
+	tracks := func(list []Track) {
+		for _, t := range list {
+			used[t.Name] = used[t.Name] || t.Kind == "script"
+		}
+	}
+	for _, v := range d.cfg.Instances {
+		tracks(v.Tracks)
+	}
+	for _, g := range d.cfg.SyncGroups {
+		tracks(g.Tracks)
+	}
+	for _, s := range d.cfg.Scripts {
+		if len(s.Command) == 0 {
+			d.errorf(s.Pos, "missing-keyword", `add script "COMMAND"`, "vrrp_script %s has no script", s.Name)
+		} else if !used[s.Name] {
+			d.warnf(s.Pos, "unused-script", "add it to a track_script", "vrrp_script %s is tracked by nothing; it does not run", s.Name)
+		}
 	}
 }
 
 func (d *decoder) validateServer(v *VirtualServer) {
-	if len(v.RealServers) == 0 {
-		d.errorf(v.Pos, "missing-keyword", "add real_server ADDR PORT { }", "virtual_server %s has no real server", v)
+	if v.Group != "" {
+		d.validateServerGroup(v)
 	}
-	if v.FWMark == 0 && v.Addr.Port() == 0 && v.Persistence == 0 {
-		d.diags.add(v.Pos, Warning, "port-0", "give it a port or persistence_timeout", "virtual_server %s has no port: persistence of 360 s is forced", v)
+	if v.FWMark == 0 && v.Group == "" && v.Addr.Port() == 0 && v.Persistence == 0 {
+		d.warnf(v.Pos, "port-0", "give it a port or persistence_timeout", "virtual_server %s has no port: persistence of 360 s is forced", v)
 		v.Persistence = 360 * time.Second
 	}
 	if v.OnePacket && v.Protocol != "UDP" {
-		d.diags.add(v.Pos, Warning, "ops-not-udp", "remove ops", "virtual_server %s: ops is for UDP; it is ignored", v)
+		d.warnf(v.Pos, "ops-not-udp", "remove ops", "virtual_server %s: ops is for UDP; it is ignored", v)
 		v.OnePacket = false
 	}
 	d.validateQuorum(v)
-	seen := make(map[string]Pos)
+	seen := make(map[string]Pos, len(v.RealServers))
 	for _, r := range v.RealServers {
-		if first, taken := seen[r.Addr.String()]; taken {
-			d.errorf(r.Pos, "duplicate-server", "remove one", "real_server %v exists already, at line %d", r.Addr, first.Line)
+		key := r.Addr.String()
+		if first, taken := seen[key]; taken {
+			d.warnf(r.Pos, "duplicate-server", "remove one", "real_server %s exists already, at line %d", key, first.Line)
 		}
-		seen[r.Addr.String()] = r.Pos
+		seen[key] = r.Pos
 		d.validateReal(v, r)
 	}
+}
+
+func (d *decoder) validateServerGroup(v *VirtualServer) {
+	d.notHeld(v.Pos, "virtual_server group %s is not served here yet: write one virtual_server for each address", v.Group)
+	for _, g := range d.cfg.ServerGroups {
+		if g.Name == v.Group {
+			return
+		}
+	}
+	d.warnf(v.Pos, "unknown-group", "", "there is no virtual_server_group %s", quoted(v.Group))
 }
 
 func (d *decoder) validateQuorum(v *VirtualServer) {
@@ -121,22 +269,54 @@ func (d *decoder) validateQuorum(v *VirtualServer) {
 		total += r.Weight
 	}
 	if total > 0 && v.Quorum > total {
-		d.diags.add(v.Pos, Warning, "quorum-unreachable", "lower quorum", "virtual_server %s: quorum %d is above the weight of all real servers; %d is used", v, v.Quorum, total)
+		d.warnf(v.Pos, "quorum-unreachable", "lower quorum", "virtual_server %s: quorum %d is above the weight of all real servers; %d is used", v, v.Quorum, total)
 		v.Quorum = total
 	}
 	if v.Hysteresis >= v.Quorum && v.Hysteresis > 0 {
-		d.diags.add(v.Pos, Warning, "hysteresis", "lower hysteresis", "virtual_server %s: hysteresis %d must be below quorum %d; %d is used", v, v.Hysteresis, v.Quorum, v.Quorum-1)
+		d.warnf(v.Pos, "hysteresis", "lower hysteresis", "virtual_server %s: hysteresis %d must be below quorum %d; %d is used", v, v.Hysteresis, v.Quorum, v.Quorum-1)
 		v.Hysteresis = v.Quorum - 1
 	}
 }
 
 func (d *decoder) validateReal(v *VirtualServer, r *RealServer) {
-	if v.FWMark == 0 && r.Addr.Addr().Is4() != v.Addr.Addr().Is4() && r.Method != "TUN" {
+	if v.FWMark == 0 && v.Group == "" && r.Addr.Addr().Is4() != v.Addr.Addr().Is4() && r.Method != "TUN" {
 		d.errorf(r.Pos, "family-clash", "", "real_server %v is not of the family of virtual_server %s", r.Addr, v)
 	}
 	for _, c := range r.Checks {
-		if c.Kind == "HTTP_GET" && len(c.URLs) == 0 {
-			d.errorf(c.Pos, "missing-keyword", "add url { path / status_code 200 }", "HTTP_GET has no url")
+		d.validateCheck(c)
+	}
+}
+
+func (d *decoder) validateCheck(c *Check) {
+	switch c.Kind {
+	case "HTTP_GET", "SSL_GET":
+		if len(c.URLs) == 0 {
+			d.errorf(c.Pos, "missing-keyword", "add url { path / status_code 200 }", "%s has no url", c.Kind)
+		}
+		for _, u := range c.URLs {
+			if u.Path == "" {
+				d.errorf(u.Pos, "missing-keyword", "add path /", "the url has no path")
+			}
+		}
+	case "MISC_CHECK":
+		if len(c.Command) == 0 {
+			d.errorf(c.Pos, "missing-keyword", `add misc_path "COMMAND"`, "MISC_CHECK has no misc_path")
+		}
+	case "FILE_CHECK", "BFD_CHECK":
+		kind := map[string]string{"FILE_CHECK": "file", "BFD_CHECK": "bfd"}[c.Kind]
+		if c.Tracks == "" || !d.hasTracker(kind, c.Tracks) {
+			d.errorf(c.Pos, "unknown-tracker", "define it, above what uses it", "%s: there is no %s %s to look at", c.Kind, kind, quoted(c.Tracks))
 		}
 	}
+}
+
+// String names the virtual server as its block does.
+func (v *VirtualServer) String() string {
+	switch {
+	case v.FWMark != 0:
+		return fmt.Sprintf("fwmark %d", v.FWMark)
+	case v.Group != "":
+		return "group " + v.Group
+	}
+	return v.Addr.String()
 }

@@ -24,6 +24,7 @@ const balanced = `vrrp_instance web {
 virtual_server 10.9.0.100 80 {
     lb_algo rr
     lb_kind DR
+    protocol TCP
     real_server 10.9.0.11 80 {
     }
     real_server 10.9.0.12 80 {

@@ -34,6 +34,7 @@ virtual_server %s 80 {
     warmup 0
     lb_algo rr
     lb_kind DR
+    protocol TCP
 `, priority, vip, vip)
 	for _, addr := range []string{"10.9.0.11", "10.9.0.12", "10.9.0.13"} {
 		fmt.Fprintf(&b, "    real_server %s 80 {\n        HTTP_GET {\n            url {\n                path /\n                status_code 200\n            }\n        }\n    }\n", addr)

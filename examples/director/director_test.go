@@ -26,6 +26,7 @@ const good = `vrrp_instance web {
 virtual_server 192.0.2.10 80 {
     lb_algo rr
     lb_kind DR
+    protocol TCP
     real_server 192.0.2.11 80 {
         TCP_CHECK { }
     }
@@ -92,7 +93,7 @@ func TestCheckJSON(t *testing.T) {
 		t.Fatalf("%v: %s", err, stdout)
 	}
 	d := list[0]
-	if d["file"] != name || d["line"] != 10.0 || d["column"] != 9.0 || d["severity"] != "note" || d["message"] == "" || d["hint"] == "" {
+	if d["file"] != name || d["line"] != 11.0 || d["column"] != 9.0 || d["severity"] != "note" || d["message"] == "" || d["hint"] == "" {
 		t.Errorf("finding: %v", d)
 	}
 	if _, stdout, _ := run("check", "--json", file(t, "")); strings.TrimSpace(stdout) != "[]" {
@@ -128,7 +129,7 @@ func TestPlanAgainstARunningDirector(t *testing.T) {
 	if status, stdout, stderr := run("plan", file(t, good), "--status", addr); status != 0 || stdout != "" {
 		t.Errorf("the same file: status %d\n%s%s", status, stdout, stderr)
 	}
-	edited := strings.Replace(good, "TCP_CHECK", "weight 7\n TCP_CHECK", 1) + "virtual_server 192.0.2.10 443 { real_server 192.0.2.11 443 { } }\n"
+	edited := strings.Replace(good, "TCP_CHECK", "weight 7\n TCP_CHECK", 1) + "virtual_server 192.0.2.10 443 { protocol TCP\n real_server 192.0.2.11 443 { } }\n"
 	const want = "-e -t 192.0.2.10:80 -r 192.0.2.11:80 -g -w 7\n-A -t 192.0.2.10:443 -s wlc\n-a -t 192.0.2.10:443 -r 192.0.2.11:443 -m -w 1\n"
 	if status, stdout, stderr := run("plan", "--status", addr, file(t, edited)); status != 0 || stdout != want {
 		t.Errorf("an edited file: status %d\n%s%swant:\n%s", status, stdout, stderr, want)

@@ -53,6 +53,7 @@ virtual_server ` + vip + ` 80 {
     warmup 0
     lb_algo rr
     lb_kind DR
+    protocol TCP
 ` + real("10.9.0.11") + real("10.9.0.12") + "}\n"
 }
 

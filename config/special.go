@@ -1,0 +1,243 @@
+package config
+
+import (
+	"net"
+	"strings"
+)
+
+// specials check the values that no plain type describes, of keywords without effect here; by name, as a name means the same
+// in every block that has it.
+var specials map[string]func(d *decoder, n *Node)
+
+func init() {
+	specials = map[string]func(*decoder, *Node){
+		"lb_kind": checkMethod, "lvs_method": checkMethod, "sorry_server_lvs_method": checkMethod,
+		"weight": checkWeight, "init_file": checkInitFile, "digest": checkDigest, "status_code": func(d *decoder, n *Node) { d.statusCodes(n) },
+		"regex_options": checkRegexOptions, "regex_stack": checkRegexStack, "name": checkDomain,
+		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
+		"smtp_server": checkHostPort, "lvs_timeouts": checkTimeouts, "lvs_sync_daemon": checkSyncDaemon, "vrrp_rx_bufs_policy": checkBufferPolicy,
+		"use_vmac": checkVMAC, "key": checkKey,
+	}
+}
+
+// checkMethod reads METHOD [type T] [port N] [nocsum|csum|remcsum].
+func checkMethod(d *decoder, n *Node) { d.method(n) }
+
+// tunnel is what follows TUN.
+type tunnel struct {
+	kind, checksum string
+	port           int
+}
+
+func (d *decoder) method(n *Node) (method string, tun tunnel, ok bool) {
+	if method, ok = d.oneOf(n.Words[1], methods); !ok {
+		return "", tun, false
+	}
+	words := n.Words[2:]
+	for i := 0; i < len(words); i++ {
+		last := i+1 == len(words)
+		switch w := words[i]; {
+		case method != "TUN":
+			d.errorf(w.Pos, "bad-value", "", "%s: %s has no options", d.keyword, method)
+			return method, tun, true
+		case w.Text == "type" && !last:
+			i++
+			tun.kind, ok = d.oneOf(words[i], []string{"ipip", "gue", "gre"})
+		case w.Text == "port" && !last:
+			i++
+			var port int64
+			port, ok = d.integer(words[i], 1, 65535)
+			tun.port = int(port)
+		default:
+			tun.checksum, ok = d.oneOf(w, []string{"nocsum", "csum", "remcsum"})
+		}
+		if !ok {
+			return method, tun, false
+		}
+	}
+	return method, tun, d.tunnelMakesSense(n, tun)
+}
+
+func (d *decoder) tunnelMakesSense(n *Node, t tunnel) bool {
+	switch {
+	case (t.kind == "gue") != (t.port != 0):
+		d.errorf(n.Pos, "tunnel-port", "", "%s: type gue needs a port, and no other type has one", d.keyword)
+	case t.checksum != "" && (t.kind == "" || t.kind == "ipip"), t.checksum == "remcsum" && t.kind == "gre":
+		d.errorf(n.Pos, "tunnel-checksum", "", "%s: %s has no %s", d.keyword, orText(t.kind, "ipip"), t.checksum)
+	default:
+		return true
+	}
+	return false
+}
+
+func orText(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// checkWeight reads W [reverse|noreverse]. A plain weight has a range in the schema.
+func checkWeight(d *decoder, n *Node) { d.trackWeight(n.Values(), 2147483647) }
+
+func (d *decoder) trackWeight(words []Word, most int64) (weight int, reverse, ok bool) {
+	v, ok := d.integer(words[0], -most, most)
+	if !ok {
+		return 0, false, false
+	}
+	for _, w := range words[1:] {
+		if w.Text != "reverse" && w.Text != "noreverse" {
+			d.bad(w, "reverse or noreverse")
+			return int(v), false, false
+		}
+		reverse = w.Text == "reverse"
+	}
+	return int(v), reverse, true
+}
+
+func checkInitFile(d *decoder, n *Node) {
+	for _, w := range n.Values() {
+		if w.Text != "overwrite" {
+			d.integer(w, -1<<31, 1<<31-1)
+		}
+	}
+}
+
+func checkDigest(d *decoder, n *Node) {
+	if w := n.Words[1]; len(w.Text) != 32 || strings.Trim(w.Text, "0123456789abcdefABCDEF") != "" {
+		d.bad(w, "an MD5 digest of 32 hexadecimal digits")
+	}
+}
+
+// statusCodes reads 200 or 200-299, several of them.
+func (d *decoder) statusCodes(n *Node) (ranges []StatusRange) {
+	for _, w := range n.Values() {
+		low, high, isRange := strings.Cut(w.Text, "-")
+		if !isRange {
+			high = low
+		}
+		l, okLow := statusCode(low)
+		h, okHigh := statusCode(high)
+		if !okLow || !okHigh || l > h {
+			d.bad(w, "a status code (200) or a range of them (200-299)")
+			continue
+		}
+		ranges = append(ranges, StatusRange{l, h})
+	}
+	return ranges
+}
+
+func statusCode(text string) (code int, ok bool) {
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' || code > 999 {
+			return 0, false
+		}
+		code = code*10 + int(c-'0')
+	}
+	return code, code >= 100 && code <= 599
+}
+
+var regexOptions = strings.Fields(`allow_empty_class alt_bsux auto_callout caseless dollar_endonly dotall dupnames extended firstline
+	match_unset_backref multiline never_ucp never_utf no_auto_capture no_auto_possess no_dotstar_anchor no_start_optimize ucp ungreedy utf
+	never_backslash_c alt_circumflex alt_verbnames use_offset_limit`)
+
+func checkRegexOptions(d *decoder, n *Node) {
+	for _, w := range n.Values() {
+		d.oneOf(w, regexOptions)
+	}
+}
+
+func checkRegexStack(d *decoder, n *Node) {
+	if len(n.Values()) < 2 {
+		d.errorf(n.Pos, "missing-value", "regex_stack START MAX", "regex_stack needs two values")
+		return
+	}
+	start, ok1 := d.integer(n.Words[1], 0, 1<<32-1)
+	most, ok2 := d.integer(n.Words[2], 0, 1<<32-1)
+	if ok1 && ok2 && start > most {
+		d.bad(n.Words[2], "at least %d", start)
+	}
+}
+
+// checkDomain reads a name of DNS_CHECK.
+func checkDomain(d *decoder, n *Node) {
+	name := strings.TrimSuffix(n.Words[1].Text, ".")
+	if name == "" {
+		return
+	}
+	for _, label := range strings.Split(name, ".") {
+		if label == "" || len(label) > 63 {
+			d.bad(n.Words[1], "a domain name: a label is empty or longer than 63")
+			return
+		}
+	}
+}
+
+// checkAllSeconds reads [all] SECS.
+func checkAllSeconds(d *decoder, n *Node) {
+	words := n.Values()
+	if words[0].Text == "all" {
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		d.errorf(n.Pos, "missing-value", n.Keyword()+" [all] SECS", "%s has no time", n.Keyword())
+		return
+	}
+	d.integer(words[0], 0, 86400)
+}
+
+func checkHostPort(d *decoder, n *Node) {
+	if len(n.Values()) > 1 {
+		d.integer(n.Words[2], 1, 65535)
+	}
+}
+
+func checkTimeouts(d *decoder, n *Node) {
+	words := n.Values()
+	for i := 0; i < len(words); i += 2 {
+		if _, ok := d.oneOf(words[i], []string{"tcp", "tcpfin", "udp"}); !ok {
+			return
+		}
+		if i+1 == len(words) {
+			d.errorf(words[i].Pos, "missing-value", "lvs_timeouts [tcp N] [tcpfin N] [udp N]", "%s has no value", words[i].Text)
+			return
+		}
+		d.integer(words[i+1], 0, 2678400)
+	}
+}
+
+var syncOptions = map[string][2]int64{"id": {0, 255}, "maxlen": {1, 65507}, "port": {1, 65535}, "ttl": {1, 255}}
+
+func checkSyncDaemon(d *decoder, n *Node) {
+	words := n.Values()
+	for i := 1; i+1 < len(words); i++ {
+		if r, ok := syncOptions[words[i].Text]; ok {
+			d.integer(words[i+1], r[0], r[1])
+			i++
+		} else if words[i].Text == "group" {
+			d.address(words[i+1])
+			i++
+		}
+	}
+}
+
+func checkBufferPolicy(d *decoder, n *Node) {
+	if w := n.Words[1]; w.Text != "MTU" && w.Text != "ADVERT" && !digitsOnly(w.Text) {
+		d.bad(w, "MTU, ADVERT or a number of bytes")
+	}
+}
+
+func checkVMAC(d *decoder, n *Node) {
+	for i, w := range n.Values() {
+		if _, err := net.ParseMAC(w.Text); err != nil && len(w.Text) > 15 && i == 0 {
+			d.bad(w, "an interface name of at most 15 characters")
+		}
+	}
+}
+
+func checkKey(d *decoder, n *Node) {
+	d.integer(n.Words[1], 1, 255)
+	if len(n.Values()) < 2 {
+		d.errorf(n.Pos, "missing-value", "key ID VALUE", "key has no value")
+	}
+}
