@@ -74,6 +74,9 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		return
 	}
 	d.keyword = k.Name
+	if instead, old := oldKeywords[k.Name]; old && k.Block != "" {
+		d.warnf(n.Pos, "deprecated", instead, "%s is deprecated", k.Name)
+	}
 	var ok bool
 	if d.v, ok = d.read(k, n); !ok {
 		return
@@ -90,6 +93,12 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		return
 	}
 	d.look(k, n)
+}
+
+// oldKeywords are those that keepalived asks not to use any more, with what to do instead.
+var oldKeywords = map[string]string{
+	"linkbeat_use_polling": "use linkbeat_interfaces", "lvs_sync_daemon_interface": "use lvs_sync_daemon in global_defs",
+	"global_tracking": "track on the sync group", "native_ipv6": "remove it", "nb_get_retry": "write retry",
 }
 
 // accept counts a statement without effect.

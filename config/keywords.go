@@ -106,6 +106,28 @@ func (d *decoder) descend(n *Node) {
 	d.quiet--
 }
 
+// sourceAddr reads an address that must be of the family of the virtual addresses above it.
+func sourceAddr(field func(*VRRPInstance) *netip.Addr) setter[VRRPInstance] {
+	return func(d *decoder, n *Node, v *VRRPInstance) {
+		if len(v.Addresses) > 0 && v.is6() != d.v.addr.Is6() {
+			d.errorf(n.Words[1].Pos, "family-clash", "", "%s %v is not of the family of the instance's virtual addresses", d.keyword, d.v.addr)
+			return
+		}
+		*field(v) = d.v.addr
+	}
+}
+
+func decodeMulticastGroup(d *decoder, n *Node, v *VRRPInstance) {
+	switch {
+	case !d.v.addr.IsMulticast():
+		d.bad(n.Words[1], "a multicast address")
+	case len(v.Addresses) > 0 && v.is6() != d.v.addr.Is6():
+		d.errorf(n.Words[1].Pos, "family-clash", "", "mcast_dst_ip %v is not of the family of the instance's virtual addresses", d.v.addr)
+	default:
+		v.MulticastGroup = d.v.addr
+	}
+}
+
 func decodeState(d *decoder, n *Node, v *VRRPInstance) {
 	switch w := n.Words[1]; w.Text {
 	case "MASTER", "BACKUP":
@@ -258,10 +280,7 @@ var policyKeywords = map[string]setter[policy]{
 	"connect_timeout":    func(d *decoder, _ *Node, p *policy) { p.timeout = orNil(d.v.time, true) },
 	"warmup":             func(d *decoder, _ *Node, p *policy) { p.warmup = orNil(d.v.time, true) },
 	"alpha":              func(d *decoder, _ *Node, p *policy) { p.alpha = orNil(d.v.flag, true) },
-	"nb_get_retry": func(d *decoder, n *Node, p *policy) {
-		p.retry = orNil(int(d.v.number), true)
-		d.warnf(n.Pos, "deprecated", "write retry", "nb_get_retry is an old name of retry")
-	},
+	"nb_get_retry":       func(d *decoder, _ *Node, p *policy) { p.retry = orNil(int(d.v.number), true) },
 }
 
 func orNil[V any](v V, ok bool) *V {
@@ -304,10 +323,11 @@ func initServers() {
 		"flag-1":                  flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
 		"flag-2":                  flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
 		"flag-3":                  flag(func(v *VirtualServer) *bool { return &v.Flag3 }),
-		"sh-fallback":             flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
-		"mh-fallback":             flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
-		"sh-port":                 flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
-		"mh-port":                 flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
+		"sh-fallback":             schedulerFlag("sh", func(v *VirtualServer) *bool { return &v.Flag1 }),
+		"mh-fallback":             schedulerFlag("mh", func(v *VirtualServer) *bool { return &v.Flag1 }),
+		"sh-port":                 schedulerFlag("sh", func(v *VirtualServer) *bool { return &v.Flag2 }),
+		"mh-port":                 schedulerFlag("mh", func(v *VirtualServer) *bool { return &v.Flag2 }),
+		"hashed":                  schedulerFlag("sh", func(v *VirtualServer) *bool { return new(bool) }),
 		"quorum":                  number(func(v *VirtualServer) *int { return &v.Quorum }),
 		"hysteresis":              number(func(v *VirtualServer) *int { return &v.Hysteresis }),
 		"weight":                  number(func(v *VirtualServer) *int { return &v.weight }),
@@ -319,13 +339,17 @@ func initServers() {
 				v.SorryServer = &RealServer{Pos: n.Pos, Addr: a, Weight: 1}
 			}
 		},
-		"sorry_server_inhibit": flag(func(v *VirtualServer) *bool { return &v.SorryServerInhibit }),
-		"real_server":          decodeRealServer,
-		"smtp_alert":           flag(func(v *VirtualServer) *bool { return &v.SMTPAlert }),
-		"quorum_up":            command, "quorum_down": command,
+		"sorry_server_inhibit": func(d *decoder, n *Node, v *VirtualServer) {
+			if v.SorryServerInhibit = v.SorryServer != nil; !v.SorryServerInhibit {
+				d.warnf(n.Pos, "out-of-order", "write it after sorry_server", "sorry_server_inhibit stands before sorry_server, or there is none; it is ignored")
+			}
+		},
+		"real_server": decodeRealServer,
+		"smtp_alert":  flag(func(v *VirtualServer) *bool { return &v.SMTPAlert }),
+		"quorum_up":   command, "quorum_down": command,
 		"ha_suspend": flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
 	}, func(v *VirtualServer) *policy { return &v.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup")
-	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend")
+	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend", "hashed")
 
 	realKeywords = withPolicy(map[string]setter[RealServer]{
 		"weight": number(func(r *RealServer) *int { return &r.Weight }),
@@ -359,7 +383,13 @@ func checkTable(kind string) map[string]setter[Check] {
 	table := withPolicy(map[string]setter[Check]{
 		"connect_ip":   addr(func(c *Check) *netip.Addr { return &c.ip }),
 		"connect_port": number(func(c *Check) *int { return &c.port }),
-		"bindto":       addr(func(c *Check) *netip.Addr { return &c.Source }),
+		"bindto": func(d *decoder, n *Node, c *Check) {
+			if d.v.addr.Is6() != c.ip.Is6() {
+				d.errorf(n.Words[1].Pos, "family-clash", "", "bindto %v is not of the family of %v, where the check connects to", d.v.addr, c.ip)
+				return
+			}
+			c.Source = d.v.addr
+		},
 		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
 		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
 		"misc_timeout": seconds(func(c *Check) *time.Duration { return &c.ConnectTimeout }),
@@ -373,9 +403,9 @@ func checkTable(kind string) map[string]setter[Check] {
 	case "HTTP_GET", "SSL_GET":
 		return withPolicy(table, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
 	case "FILE_CHECK":
-		table["track_file"] = text(func(c *Check) *string { return &c.Tracks })
+		table["track_file"] = checkTracks("file")
 	case "BFD_CHECK":
-		table["name"] = text(func(c *Check) *string { return &c.Tracks })
+		table["name"] = checkTracks("bfd")
 	}
 	return table
 }
@@ -391,6 +421,7 @@ var urlKeywords = map[string]setter[URL]{
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
 	c := &Check{Pos: n.Pos, Kind: n.Keyword()}
 	c.Runs = c.Kind == "TCP_CHECK" || c.Kind == "HTTP_GET"
+	c.ip = r.Addr.Addr()
 	if c.Runs {
 		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
 	} else { // it is only looked at
@@ -404,9 +435,29 @@ func decodeCheck(d *decoder, n *Node, r *RealServer) {
 	r.Checks = append(r.Checks, c)
 }
 
+// checkTracks reads the name of what a checker looks at, which stands above it.
+func checkTracks(kind string) setter[Check] {
+	return func(d *decoder, n *Node, c *Check) {
+		if c.Tracks = d.v.text; !d.hasTracker(kind, c.Tracks) {
+			d.errorf(n.Words[1].Pos, "unknown-tracker", "define it, above what uses it", "%s: there is no %s %s to look at", c.Kind, kind, quoted(c.Tracks))
+		}
+	}
+}
+
 func (d *decoder) noTunnelOptions(n *Node, t tunnel) {
 	if t != (tunnel{}) {
 		d.warnf(n.Words[2].Pos, "no-effect", "", "options of %s have no effect here: the tunnel is ipip", n.Keyword())
+	}
+}
+
+// schedulerFlag is a flag that one scheduler has.
+func schedulerFlag(scheduler string, field func(*VirtualServer) *bool) setter[VirtualServer] {
+	return func(d *decoder, n *Node, v *VirtualServer) {
+		if v.Scheduler != "" && v.Scheduler != scheduler {
+			d.warnf(n.Pos, "flag-of-scheduler", "", "%s is for lb_algo %s, and this service has %s; it is ignored", n.Keyword(), scheduler, v.Scheduler)
+			return
+		}
+		*field(v) = true
 	}
 }
 

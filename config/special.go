@@ -16,6 +16,7 @@ func init() {
 		"regex_options": checkRegexOptions, "regex_stack": checkRegexStack, "name": checkDomain,
 		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
 		"smtp_server": checkHostPort, "lvs_timeouts": checkTimeouts, "lvs_sync_daemon": checkSyncDaemon, "vrrp_rx_bufs_policy": checkBufferPolicy,
+		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
 		"use_vmac": checkVMAC, "key": checkKey,
 	}
 }
@@ -232,6 +233,14 @@ func checkVMAC(d *decoder, n *Node) {
 		if _, err := net.ParseMAC(w.Text); err != nil && len(w.Text) > 15 && i == 0 {
 			d.bad(w, "an interface name of at most 15 characters")
 		}
+	}
+}
+
+// checkGroup reads the multicast group of a family.
+func checkGroup(d *decoder, n *Node) {
+	a, ok := d.address(n.Words[1])
+	if six := strings.HasSuffix(n.Keyword(), "6"); ok && (a.Is6() != six || !a.IsMulticast()) {
+		d.bad(n.Words[1], "a multicast address of its family")
 	}
 }
 

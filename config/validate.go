@@ -70,9 +70,6 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		d.warnf(v.Pos, "preempt-delay-ignored", "use state BACKUP without nopreempt", "instance %s: preempt_delay is ignored with state MASTER or nopreempt", v.Name)
 		v.PreemptDelay = 0
 	}
-	if v.SourceIP.IsValid() && v.SourceIP.Is6() != v.is6() {
-		d.warnf(v.Pos, "family-clash", "", "instance %s: mcast_src_ip %v is not of the family of its virtual addresses", v.Name, v.SourceIP)
-	}
 }
 
 func (d *decoder) validateAddresses(v *VRRPInstance) {
@@ -303,9 +300,8 @@ func (d *decoder) validateCheck(c *Check) {
 			d.errorf(c.Pos, "missing-keyword", `add misc_path "COMMAND"`, "MISC_CHECK has no misc_path")
 		}
 	case "FILE_CHECK", "BFD_CHECK":
-		kind := map[string]string{"FILE_CHECK": "file", "BFD_CHECK": "bfd"}[c.Kind]
-		if c.Tracks == "" || !d.hasTracker(kind, c.Tracks) {
-			d.errorf(c.Pos, "unknown-tracker", "define it, above what uses it", "%s: there is no %s %s to look at", c.Kind, kind, quoted(c.Tracks))
+		if c.Tracks == "" {
+			d.errorf(c.Pos, "missing-keyword", "", "%s does not say what to look at", c.Kind)
 		}
 	}
 }

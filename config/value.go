@@ -41,6 +41,10 @@ func (d *decoder) read(k *Keyword, n *Node) (v value, ok bool) {
 	switch k.Type {
 	case "uint", "int":
 		v.number, ok = d.integer(w, int64(k.Low), int64(k.High))
+		if ok && v.number == 0 && raised[k.Name] {
+			d.warnf(w.Pos, "raised", "", "%s: 0 is read as 1", k.Name)
+			v.number = 1
+		}
 	case "uints":
 		for _, w := range values {
 			if v.number, ok = d.integer(w, int64(k.Low), int64(k.High)); !ok {
@@ -49,6 +53,10 @@ func (d *decoder) read(k *Keyword, n *Node) (v value, ok bool) {
 		}
 	case "secs":
 		v.time, ok = d.timer(w, k.Low, k.High, "seconds", 6, time.Second)
+		if ok && v.time == 0 && k.Path() == "vrrp_script/interval" {
+			d.warnf(w.Pos, "raised", "", "interval: 0 is read as 1")
+			v.time = time.Second
+		}
 	case "millis":
 		v.time, ok = d.timer(w, k.Low, k.High, "milliseconds", 3, time.Millisecond)
 	case "addr":
@@ -59,12 +67,22 @@ func (d *decoder) read(k *Keyword, n *Node) (v value, ok bool) {
 		v.text, ok = d.oneOf(Word{w.Pos, strings.ToUpper(w.Text), w.Quoted}, k.Words)
 	case "script":
 		v.script, ok = d.scriptWords(n)
+	case "one":
+		if v.text, ok = w.Text, len(values) == 1; !ok {
+			d.errorf(values[1].Pos, "extra-value", "quote it if it is one text", "%s takes one word", k.Name)
+		}
 	case "hex", "hexmask":
 		ok = d.hex(values, k.Type == "hexmask")
 	default: // text, words
 		v.text, ok = w.Text, true
 	}
 	return v, ok
+}
+
+// raised are the counts and times of which 0 means 1, with a remark.
+var raised = map[string]bool{
+	"garp_master_repeat": true, "garp_master_refresh_repeat": true, "vrrp_garp_master_repeat": true,
+	"vrrp_garp_master_refresh_repeat": true, "smtp_connect_timeout": true, "timeout": true,
 }
 
 func (d *decoder) bad(w Word, format string, args ...any) {
