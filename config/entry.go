@@ -155,6 +155,24 @@ func checkRoute(d *decoder, e *Node) {
 	}
 	if destinations == 0 {
 		d.errorf(e.Pos, "missing-value", "DEST [options]", "%s: the route has no destination", d.keyword)
+		return
+	}
+	d.oldRoute(e)
+}
+
+// oldRoute warns of what keepalived warns of: old names, and a route that cannot be tracked.
+func (d *decoder) oldRoute(e *Node) {
+	tracked := false
+	for _, w := range e.Words {
+		switch w.Text {
+		case "or", "gw":
+			d.warnf(w.Pos, "deprecated", map[string]string{"or": "use nexthop", "gw": "use via"}[w.Text], "%s of a route is deprecated", w.Text)
+		case "dev", "oif", "no_track", "blackhole", "unreachable", "prohibit", "throw":
+			tracked = true
+		}
+	}
+	if !tracked && strings.HasPrefix(d.keyword, "virtual_") {
+		d.warnf(e.Pos, "untracked-route", "add dev IF, or no_track", "the route has no interface and cannot be tracked")
 	}
 }
 
@@ -187,13 +205,24 @@ func checkRule(d *decoder, e *Node) {
 		d.errorf(w.Pos, "unknown-option", nearestOption(w.Text, ruleOptions), "%s: unknown option %s of a rule", d.keyword, quoted(w.Text))
 		return
 	}
-	for _, w := range e.Words {
-		if ruleActions[w.Text] {
-			return
+	action, preference := false, false
+	for i, w := range e.Words {
+		action = action || ruleActions[w.Text]
+		preference = preference || w.Text == "preference" || w.Text == "order" || w.Text == "priority"
+		if (w.Text == "from" || w.Text == "to") && i+1 < len(e.Words) && !anyAddress[e.Words[i+1].Text] {
+			if _, ok := d.prefix(e.Words[i+1]); !ok {
+				return
+			}
 		}
 	}
-	d.errorf(e.Pos, "missing-value", "add table TABLE", "%s: the rule has no action", d.keyword)
+	if !action {
+		d.errorf(e.Pos, "missing-value", "add table TABLE", "%s: the rule has no action", d.keyword)
+	} else if !preference {
+		d.warnf(e.Pos, "rule-preference", "add preference N", "the rule has no preference; keepalived counts down from 16384")
+	}
 }
+
+var anyAddress = map[string]bool{"default": true, "any": true, "all": true}
 
 // checkPeer reads ADDR [min_ttl N] [max_ttl N].
 func checkPeer(d *decoder, e *Node) {

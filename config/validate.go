@@ -153,7 +153,7 @@ func (d *decoder) tracker(t Track) bool {
 	if t.Kind == "script" {
 		for _, s := range d.cfg.Scripts {
 			if s.Name == t.Name {
-				return s.before(t.Pos)
+				return s.before(t.Pos) && len(s.Command) > 0
 			}
 		}
 		return false

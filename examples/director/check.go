@@ -39,13 +39,14 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return exitUsage
 	}
-	_, diags, status, err := load(files[0])
-	if diags == nil && err != nil {
+	_, diags, err := config.LoadFile(files[0])
+	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
-		return status
+		return exitUsage
 	}
-	if status == exitFailed && diags.Count(config.Error) == 0 {
-		diags = append(diags, config.Diagnostic{Pos: config.Pos{File: files[0]}, Code: "invalid", Message: err.Error()})
+	status := exitOK
+	if diags.Count(config.Error) > 0 {
+		status = exitFailed
 	}
 	if *asJSON {
 		printJSON(stdout, diags)
