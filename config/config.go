@@ -72,6 +72,8 @@ type Script struct {
 	Rise, Fall        int
 	Weight            int
 	User              string
+
+	end Pos
 }
 
 // ServerGroup is a virtual_server_group.
@@ -164,6 +166,7 @@ type RealServer struct {
 
 	virtualhost string
 	policy      policy
+	end         Pos
 }
 
 // Check is a checker with everything inherited from its real server and virtual server.
@@ -187,6 +190,7 @@ type Check struct {
 
 	ip          netip.Addr
 	port        int
+	end         Pos
 	virtualhost string
 	policy      policy
 }
@@ -200,6 +204,8 @@ type URL struct {
 	Status []StatusRange
 	// Matches says that the url has a digest or a regex.
 	Matches bool
+
+	end Pos
 }
 
 // StatusRange is a range of status codes, both ends included.

@@ -90,6 +90,9 @@ func (d *decoder) addressEntry(e *Node) (a VirtualAddress, ok bool) {
 	a.Pos = e.Pos
 	for i, w := range e.Words {
 		switch {
+		case i > 0 && e.Words[i-1].Text == "label" && len(w.Text) > 15:
+			d.bad(w, "a label of at most 15 characters")
+			return a, false
 		case w == rest[0]:
 		case w.Text == "dev" && i+1 < len(e.Words):
 			a.Dev = e.Words[i+1].Text

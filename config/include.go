@@ -79,9 +79,6 @@ func (e *expander) reportMissing(pattern string, found, missing int, check inclu
 // includeProblem is an error where the form or include_check asks for it, and else worth knowing.
 func (e *expander) includeProblem(kind, check includeCheck, column int, format string, args ...any) {
 	severity := Warning
-	if kind == checkWildcard {
-		severity = Note // an empty conf.d is nothing special
-	}
 	if check&kind != 0 {
 		severity = Error
 	}

@@ -144,7 +144,12 @@ func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
 			continue
 		}
 		checkPeer(d, e)
-		if a, err := netip.ParseAddr(e.Words[0].Text); err == nil {
+		a, err := netip.ParseAddr(e.Words[0].Text)
+		switch {
+		case err != nil:
+		case len(v.Addresses) > 0 && v.is6() != a.Is6():
+			d.errorf(e.Pos, "family-clash", "", "unicast_peer %v is not of the family of the instance's virtual addresses", a)
+		default:
 			v.UnicastPeers = append(v.UnicastPeers, a)
 		}
 	}
@@ -165,13 +170,17 @@ func (d *decoder) addresses(n *Node) (list []VirtualAddress) {
 
 // tracks reads NAME [weight W [reverse|noreverse]] a line.
 func (d *decoder) tracks(n *Node) (list []Track) {
-	kind := strings.TrimPrefix(n.Keyword(), "track_")
+	kind, seen := strings.TrimPrefix(n.Keyword(), "track_"), map[string]bool{}
 	for _, e := range n.Block {
 		if len(e.Words) == 0 {
 			continue
 		}
 		checkTrack(d, e)
 		t := Track{Pos: e.Pos, Kind: kind, Name: e.Words[0].Text}
+		if seen[t.Name] {
+			d.errorf(e.Pos, "duplicate-tracker", "", "%s tracks %s already", n.Keyword(), quoted(t.Name))
+		}
+		seen[t.Name] = true
 		if len(e.Words) > 2 && e.Words[1].Text == "weight" {
 			t.Weight, _ = strconv.Atoi(e.Words[2].Text)
 			t.HasWeight = true
@@ -248,7 +257,7 @@ func decodeSyncGroup(d *decoder, n *Node, c *Config) {
 }
 
 func decodeScript(d *decoder, n *Node, c *Config) {
-	s := &Script{Pos: n.Pos, Name: n.Words[1].Text}
+	s := &Script{Pos: n.Pos, Name: n.Words[1].Text, end: n.End}
 	d.quiet++
 	decodeBlock(d, n.block(), n.Block, s, map[string]setter[Script]{
 		"script":   func(d *decoder, _ *Node, s *Script) { s.Command = d.v.script },
@@ -394,7 +403,7 @@ func checkTable(kind string) map[string]setter[Check] {
 		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
 		"misc_timeout": seconds(func(c *Check) *time.Duration { return &c.ConnectTimeout }),
 		"url": func(d *decoder, n *Node, c *Check) {
-			u := &URL{Pos: n.Pos}
+			u := &URL{Pos: n.Pos, end: n.End}
 			decodeBlock(d, n.block(), n.Block, u, urlKeywords)
 			c.URLs = append(c.URLs, u)
 		},
@@ -419,7 +428,7 @@ var urlKeywords = map[string]setter[URL]{
 }
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
-	c := &Check{Pos: n.Pos, Kind: n.Keyword()}
+	c := &Check{Pos: n.Pos, Kind: n.Keyword(), end: n.End}
 	c.Runs = c.Kind == "TCP_CHECK" || c.Kind == "HTTP_GET"
 	c.ip = r.Addr.Addr()
 	if c.Runs {
@@ -483,7 +492,7 @@ func decodeRealServer(d *decoder, n *Node, v *VirtualServer) {
 	if !ok {
 		return
 	}
-	r := &RealServer{Pos: n.Pos, Addr: a, Weight: -1, InhibitOnFailure: v.inhibit}
+	r := &RealServer{Pos: n.Pos, end: n.End, Addr: a, Weight: -1, InhibitOnFailure: v.inhibit}
 	decodeBlock(d, n.block(), n.Block, r, realKeywords)
 	v.RealServers = append(v.RealServers, r)
 }

@@ -24,6 +24,8 @@ type Node struct {
 	// HasBlock says that braces follow; Block is what they hold.
 	HasBlock bool
 	Block    []*Node
+	// End is the place of the closing brace.
+	End Pos
 	// Comment is the comment at the end of the line, or on it, with its # or !.
 	Comment string
 
@@ -369,6 +371,7 @@ func (p *parser) close(column int) {
 		return
 	}
 	n := p.top().node
+	n.End = p.at(column + 1)
 	p.open = p.open[:len(p.open)-1]
 	if p.top().node == nil {
 		p.emit(n)

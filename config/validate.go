@@ -219,7 +219,7 @@ func (d *decoder) validateScripts() {
 	}
 	for _, s := range d.cfg.Scripts {
 		if len(s.Command) == 0 {
-			d.errorf(s.Pos, "missing-keyword", `add script "COMMAND"`, "vrrp_script %s has no script", s.Name)
+			d.errorf(s.end, "missing-keyword", `add script "COMMAND"`, "vrrp_script %s has no script", s.Name)
 		} else if !used[s.Name] {
 			d.warnf(s.Pos, "unused-script", "add it to a track_script", "vrrp_script %s is tracked by nothing; it does not run", s.Name)
 		}
@@ -277,7 +277,7 @@ func (d *decoder) validateQuorum(v *VirtualServer) {
 
 func (d *decoder) validateReal(v *VirtualServer, r *RealServer) {
 	if v.FWMark == 0 && v.Group == "" && r.Addr.Addr().Is4() != v.Addr.Addr().Is4() && r.Method != "TUN" {
-		d.errorf(r.Pos, "family-clash", "", "real_server %v is not of the family of virtual_server %s", r.Addr, v)
+		d.errorf(r.end, "family-clash", "", "real_server %v is not of the family of virtual_server %s", r.Addr, v)
 	}
 	for _, c := range r.Checks {
 		d.validateCheck(c)
@@ -288,11 +288,11 @@ func (d *decoder) validateCheck(c *Check) {
 	switch c.Kind {
 	case "HTTP_GET", "SSL_GET":
 		if len(c.URLs) == 0 {
-			d.errorf(c.Pos, "missing-keyword", "add url { path / status_code 200 }", "%s has no url", c.Kind)
+			d.errorf(c.end, "missing-keyword", "add url { path / status_code 200 }", "%s of line %d has no url", c.Kind, c.Line)
 		}
 		for _, u := range c.URLs {
 			if u.Path == "" {
-				d.errorf(u.Pos, "missing-keyword", "add path /", "the url has no path")
+				d.errorf(u.end, "missing-keyword", "add path /", "the url of line %d has no path", u.Line)
 			}
 		}
 	case "MISC_CHECK":
