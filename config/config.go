@@ -19,10 +19,13 @@ type Config struct {
 	NotHeld Diagnostics
 	// Effective and Accepted count the statements that do something here and those that are read and do not.
 	Effective, Accepted int
+
+	ignored map[string]string // comments that silence rules, by file and line
 }
 
 // Global is global_defs.
 type Global struct {
+	Pos
 	// RouterID names this machine. Empty means none.
 	RouterID string
 	// VRRPVersion is what instances without a version speak: 2 unless said otherwise.
@@ -167,6 +170,7 @@ type RealServer struct {
 	virtualhost string
 	policy      policy
 	end         Pos
+	written     netip.AddrPort // as it stands in the file
 }
 
 // Check is a checker with everything inherited from its real server and virtual server.
@@ -178,6 +182,8 @@ type Check struct {
 	// Command is misc_path; Tracks is what a FILE_CHECK or BFD_CHECK names.
 	Command []string
 	Tracks  string
+	// Reply is require_reply.
+	Reply bool
 	// Addr is where to connect: connect_ip and connect_port, else the real server's.
 	Addr   netip.AddrPort
 	Source netip.Addr // bindto
@@ -190,6 +196,7 @@ type Check struct {
 
 	ip          netip.Addr
 	port        int
+	timed       bool // misc_timeout
 	end         Pos
 	virtualhost string
 	policy      policy

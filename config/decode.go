@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,6 +84,9 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		return
 	}
 	n.keyword = k
+	if n.Comment != "" {
+		d.cfg.ignore(n.Pos, n.Comment)
+	}
 	set := table[k.Name]
 	if set != nil && k.Effective {
 		d.cfg.Effective++
@@ -93,6 +98,23 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		return
 	}
 	d.look(k, n)
+}
+
+// ignore remembers a comment that silences rules on its line.
+func (c *Config) ignore(pos Pos, comment string) {
+	if _, codes, ok := strings.Cut(comment, "lint:ignore "); ok {
+		if c.ignored == nil {
+			c.ignored = make(map[string]string)
+		}
+		c.ignored[fmt.Sprint(pos.File, ":", pos.Line)] = codes
+	}
+}
+
+func (c *Config) ignores(pos Pos, code string) bool {
+	if c.ignored == nil {
+		return false
+	}
+	return slices.Contains(strings.FieldsFunc(c.ignored[fmt.Sprint(pos.File, ":", pos.Line)], func(r rune) bool { return r == ' ' || r == ',' }), code)
 }
 
 // oldKeywords are those that keepalived asks not to use any more, with what to do instead.

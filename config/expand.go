@@ -66,13 +66,15 @@ func (e *expander) run(name string, src []byte) {
 func (e *expander) source(name string, src []byte) {
 	e.file, e.line = name, 0
 	e.files = append(e.files, name)
-	for line := range strings.Lines(e.clean(name, src)) {
+	text := e.clean(name, src)
+	dollars := strings.IndexByte(text, '$') >= 0
+	for line := range strings.Lines(text) {
 		e.line++
-		line = strings.TrimRight(line, "\r\n")
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 		switch {
 		case e.reading != nil:
 			e.continueDefinition(line)
-		case strings.IndexByte(line, '$') >= 0:
+		case dollars && strings.IndexByte(line, '$') >= 0:
 			e.language(uncomment(line), len(line)-len(strings.TrimLeft(line, " \t")))
 		default:
 			e.text(line, 0)

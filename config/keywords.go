@@ -203,6 +203,7 @@ func init() { // the tables refer to each other
 	instanceKeywords = instanceTable()
 	topKeywords = map[string]setter[Config]{
 		"global_defs": func(d *decoder, n *Node, c *Config) {
+			c.Global.Pos = n.Pos
 			decodeBlock(d, n.block(), n.Block, &c.Global, globalKeywords)
 		},
 		"vrrp_instance": func(d *decoder, n *Node, c *Config) {
@@ -399,9 +400,10 @@ func checkTable(kind string) map[string]setter[Check] {
 			}
 			c.Source = d.v.addr
 		},
-		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
-		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
-		"misc_timeout": seconds(func(c *Check) *time.Duration { return &c.ConnectTimeout }),
+		"virtualhost":   text(func(c *Check) *string { return &c.virtualhost }),
+		"misc_path":     func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
+		"misc_timeout":  func(_ *decoder, _ *Node, c *Check) { c.timed = true },
+		"require_reply": func(_ *decoder, _ *Node, c *Check) { c.Reply = true },
 		"url": func(d *decoder, n *Node, c *Check) {
 			u := &URL{Pos: n.Pos, end: n.End}
 			decodeBlock(d, n.block(), n.Block, u, urlKeywords)

@@ -1,35 +1,119 @@
 package config
 
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Rule is a trap that a configuration can hold although every statement in it is right.
+type Rule struct {
+	// Code names the rule in diagnostics, in docs/lint.md, and in a comment that silences it: "# lint:ignore CODE".
+	Code     string
+	Severity Severity
+	// Why tells what goes wrong, Fix what to do about it.
+	Why, Fix string
+
+	instance func(*linter, *VRRPInstance)
+	service  func(*linter, *VirtualServer)
+	server   func(*linter, *VirtualServer, *RealServer)
+	check    func(*linter, *VirtualServer, *RealServer, *Check)
+	whole    func(*linter)
+}
+
+// Rules lists every rule that [Lint] applies.
+func Rules() []Rule { return append([]Rule(nil), lintRules...) }
+
+// Lint looks for what is allowed and yet brings services down. A rule is silent where the line it speaks of has the comment
+// "# lint:ignore CODE".
+func Lint(c *Config) Diagnostics {
+	l := &linter{cfg: c}
+	for i := range lintRules {
+		l.apply(&lintRules[i])
+	}
+	return l.diags.sorted()
+}
+
+type linter struct {
+	cfg   *Config
+	rule  *Rule
+	diags Diagnostics
+}
+
+func (l *linter) apply(r *Rule) {
+	l.rule = r
+	if r.whole != nil {
+		r.whole(l)
+	}
+	for _, v := range l.cfg.Instances {
+		if r.instance != nil {
+			r.instance(l, v)
+		}
+	}
+	for _, v := range l.cfg.VirtualServers {
+		if r.service != nil {
+			r.service(l, v)
+		}
+		for _, s := range v.RealServers {
+			if r.server != nil {
+				r.server(l, v, s)
+			}
+			for _, c := range s.Checks {
+				if r.check != nil {
+					r.check(l, v, s, c)
+				}
+			}
+		}
+	}
+}
+
+// say reports at a place, unless its line says to be silent.
+func (l *linter) say(pos Pos, format string, args ...any) {
+	if !l.cfg.ignores(pos, l.rule.Code) {
+		l.diags.add(pos, l.rule.Severity, l.rule.Code, l.rule.Fix, format, args...)
+	}
+}
+
+// detection is the longest time until a dead server is out, with its arithmetic.
+func (c *Check) detection() (time.Duration, string) {
+	total := c.DelayLoop + c.ConnectTimeout + time.Duration(c.Retry)*(c.DelayBeforeRetry+c.ConnectTimeout)
+	return total, fmt.Sprintf("%v loop + %v timeout + %d x (%v + %v) = %v until a dead server is out",
+		c.DelayLoop, c.ConnectTimeout, c.Retry, c.DelayBeforeRetry, c.ConnectTimeout, total)
+}
+
+func (c *Check) http() bool { return c.Kind == "HTTP_GET" || c.Kind == "SSL_GET" }
+
+// firstOf says whether a check is the first of its kind in its service: a service is told once.
+func firstOf(v *VirtualServer, c *Check) bool {
+	for _, r := range v.RealServers {
+		for _, other := range r.Checks {
+			if other.Kind == c.Kind {
+				return other == c
+			}
+		}
+	}
+	return false
+}
+
+func (l *linter) holder(a netip.Addr) *VRRPInstance {
+	for _, v := range l.cfg.Instances {
+		for _, held := range append(v.Addresses[:len(v.Addresses):len(v.Addresses)], v.Excluded...) {
+			if held.Prefix.Addr() == a {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
 // httpPorts are those where HTTP is spoken, or a proxy in front of it.
 var httpPorts = map[uint16]bool{80: true, 81: true, 443: true, 591: true, 3000: true, 5000: true, 8000: true, 8008: true, 8080: true, 8081: true, 8088: true, 8443: true, 8888: true, 9000: true}
 
-// Lint looks for what is allowed and yet brings services down.
-func Lint(c *Config) Diagnostics {
-	var diags Diagnostics
-	for _, v := range c.VirtualServers {
-		for _, r := range v.RealServers {
-			lintChecks(&diags, v, r)
-		}
+// masterDown is how long the others wait for a master that is silent.
+func (v *VRRPInstance) masterDown() time.Duration {
+	skew := time.Duration(256-v.Priority) * time.Second / 256
+	if v.Version == 3 {
+		skew = time.Duration(256-v.Priority) * v.AdvertInt / 256
 	}
-	return diags.sorted()
-}
-
-// lintChecks knows the outage in which a proxy answered on its port while the application behind it was gone.
-func lintChecks(diags *Diagnostics, v *VirtualServer, r *RealServer) {
-	if len(r.Checks) == 0 {
-		diags.add(r.Pos, Warning, "no-check", "add a check, such as HTTP_GET { url { path / status_code 200 } }",
-			"real_server %v has no check: it gets its share of the clients even when it is dead", r.Addr)
-		return
-	}
-	for _, c := range r.Checks {
-		if c.Kind != "TCP_CHECK" {
-			return
-		}
-	}
-	for _, c := range r.Checks {
-		if httpPorts[c.Addr.Port()] || httpPorts[v.Addr.Port()] {
-			diags.add(c.Pos, Note, "tcp-check-http", "use HTTP_GET { url { path / status_code 200 } }",
-				"a TCP check sees only that port %d answers: when the application behind it is gone and the web server or proxy still listens, clients get errors and the server stays in", c.Addr.Port())
-		}
-	}
+	return 3*v.AdvertInt + skew
 }

@@ -81,6 +81,8 @@ type parser struct {
 	via   *origin
 	fixed int  // the column of everything on this line, when it was expanded; 0 when columns are those of the text
 	raw   bool // include, definitions and so on are statements like any other
+	nul   bool // the file has NUL bytes
+	reuse bool // emit keeps no node: the memory of a top-level statement is used again for the next
 
 	// special takes a statement that may be a line of the language around the keywords: the rest of the line, from a column
 	// on. It may be nil.
@@ -122,10 +124,13 @@ func (p *parser) clean(name string, src []byte) string {
 		src = rest
 	}
 	text := string(src)
-	if !bytes.ContainsAny(src, "\u00a0\u201c\u201d\u201e\uff5b\uff5d\u3000\uff03\uff01\u2013\u200b") {
-		return text
+	p.nul = strings.IndexByte(text, 0) >= 0
+	for _, lead := range []byte("\xc2\xe2\xe3\xef") { // what the web's characters begin with, in UTF-8
+		if strings.IndexByte(text, lead) >= 0 {
+			return p.mend(name, text)
+		}
 	}
-	return p.mend(name, text)
+	return text
 }
 
 // mend replaces the web's characters outside of comments.
@@ -191,7 +196,7 @@ func commentAt(line string) int {
 // text splits a line, from a column on, into statements and braces. Braces end a statement wherever they stand outside of
 // quotes.
 func (p *parser) text(line string, column int) {
-	if strings.IndexByte(line, 0) >= 0 {
+	if p.nul && strings.IndexByte(line, 0) >= 0 {
 		p.diags.add(p.at(column+1), Error, "nul-byte", "", "the line holds a NUL byte and is left out")
 		return
 	}
@@ -216,6 +221,9 @@ func (p *parser) text(line string, column int) {
 			continue
 		}
 		if begin < 0 {
+			if p.reuse && p.last == nil && len(p.open) == 1 {
+				p.nodes, p.words = p.nodes[:0], p.words[:0]
+			}
 			if p.special != nil && isSpecial(c) && p.special(line[i:], column+i) {
 				return
 			}
@@ -277,13 +285,17 @@ func (p *parser) word(line string, i, column int) int {
 // statement adds a node, made of the last count words, to the innermost open block.
 func (p *parser) statement(line string, begin, end, column, count int, comment string) {
 	if count == 0 && (comment == "" || !p.raw) {
+		if n := p.top().node; n != nil && n.Line == p.line && comment != "" {
+			n.Comment = comment // stands behind the {
+		}
 		return
 	}
 	if len(p.nodes) == cap(p.nodes) {
 		p.nodes = make([]Node, 0, 256)
 	}
-	p.nodes = append(p.nodes, Node{Comment: comment})
+	p.nodes = p.nodes[:len(p.nodes)+1]
 	n := &p.nodes[len(p.nodes)-1]
+	*n = Node{Comment: comment, Block: n.Block[:0]}
 	if count == 0 {
 		n.Pos = p.at(column + end + 1)
 		p.add(n)

@@ -24,8 +24,6 @@ func (d *decoder) resolveInstance(v *VRRPInstance) {
 	v.Strict = first(g.Strict, v.strict)
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
-		d.diags.add(v.Pos, Warning, "owner-by-accident", "give it a priority below 255",
-			"instance %s has state MASTER and no priority: keepalived makes it the owner of its addresses, priority 255", v.Name)
 	}
 }
 
@@ -36,10 +34,10 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		if r.Weight < 0 {
 			r.Weight = v.weight
 		}
-		written := r.Addr
+		r.written = r.Addr
 		r.Addr = v.destinationAddr(r)
 		for _, c := range r.Checks {
-			c.resolve(v, r, written)
+			c.resolve(v, r, r.written)
 		}
 	}
 	if v.SorryServer != nil {

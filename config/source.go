@@ -50,6 +50,7 @@ func (l Loader) Load(name string) (*Config, Diagnostics, error) {
 func (l Loader) Read(name string, src []byte) (*Config, Diagnostics) {
 	d := newDecoder(name)
 	e := newExpander(l, &d.diags, d.top)
+	e.reuse = true // what the decoder keeps are strings and places
 	e.run(name, src)
 	d.finish()
 	d.diags = append(d.diags, Lint(d.cfg)...)

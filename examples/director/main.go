@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -35,7 +36,14 @@ const (
 	exitUsage
 )
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	out := bufio.NewWriter(os.Stdout)
+	status := command(os.Args[1:], out, os.Stderr)
+	if err := out.Flush(); err != nil && status == exitOK {
+		status = exitFailed
+	}
+	os.Exit(status)
+}
 
 func command(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// LintDoc is docs/lint.md.
+func LintDoc() string {
+	var b strings.Builder
+	b.WriteString("# Lint rules\n\nWhat `director check` remarks about configurations that are right and bring services down nevertheless. Each rule can be\n" +
+		"silenced on a line by the comment `# lint:ignore CODE`. This page is made from the code: `UPDATE=1 go test ./config`.\n")
+	for _, r := range lintRules {
+		fmt.Fprintf(&b, "\n## %s\n\nSeverity: %v. %s\n\nWhat to do: %s.\n", r.Code, r.Severity, r.Why, r.Fix)
+	}
+	return b.String()
+}
+
+// KeywordDoc is docs/keywords.md.
+func KeywordDoc() string {
+	var b strings.Builder
+	effective, all := 0, Keywords()
+	for _, k := range all {
+		if k.Effective {
+			effective++
+		}
+	}
+	fmt.Fprintf(&b, "# Keywords\n\nEvery keyword of keepalived 2.4, %d rows, of which %d are effective here. The others are read and checked; the last column\n"+
+		"says what is lost. This page is made from the code: `UPDATE=1 go test ./config`.\n", len(all), effective)
+	block := "-"
+	for _, k := range all {
+		if k.Block != block {
+			block = k.Block
+			fmt.Fprintf(&b, "\n## %s\n\n| keyword | arguments | default | meaning | here |\n|---|---|---|---|---|\n", orText(block, "top level"))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, cell(k.Arguments), cell(k.Default), cell(k.Meaning), cell(k.status()))
+	}
+	return b.String()
+}
+
+func (k *Keyword) status() string {
+	if k.Effective {
+		return "effective"
+	}
+	return k.Reason
+}
+
+// cell makes text fit for a table.
+func cell(text string) string {
+	return strings.NewReplacer("|", "\\|", "<", "&lt;").Replace(text)
+}
