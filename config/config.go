@@ -197,6 +197,7 @@ type Check struct {
 	ip          netip.Addr
 	port        int
 	timed       bool // misc_timeout
+	first       bool // of its kind in its service
 	end         Pos
 	virtualhost string
 	policy      policy

@@ -26,7 +26,7 @@ type origin struct {
 func (l Loader) Expand(name string, src []byte) (*File, Diagnostics) {
 	var diags Diagnostics
 	file := &File{Name: name}
-	newExpander(l, &diags, func(n *Node) { file.Nodes = append(file.Nodes, n) }).run(name, src)
+	newExpander(l, &diags, func(n *Node) { file.Nodes = append(file.Nodes, n) }).run(name, string(src))
 	return file, diags.sorted()
 }
 
@@ -57,16 +57,16 @@ func newExpander(l Loader, diags *Diagnostics, emit func(*Node)) *expander {
 	return e
 }
 
-func (e *expander) run(name string, src []byte) {
-	e.source(name, src)
+func (e *expander) run(name, text string) {
+	e.source(name, text)
 	e.end()
 }
 
 // source reads the lines of one file.
-func (e *expander) source(name string, src []byte) {
+func (e *expander) source(name, text string) {
 	e.file, e.line = name, 0
 	e.files = append(e.files, name)
-	text := e.clean(name, src)
+	text = e.clean(name, text)
 	dollars := strings.IndexByte(text, '$') >= 0
 	for line := range strings.Lines(text) {
 		e.line++

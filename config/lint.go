@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 )
@@ -29,7 +28,16 @@ func Rules() []Rule { return append([]Rule(nil), lintRules...) }
 func Lint(c *Config) Diagnostics {
 	l := &linter{cfg: c}
 	for i := range lintRules {
-		l.apply(&lintRules[i])
+		if r := &lintRules[i]; r.whole != nil {
+			l.rule = r
+			r.whole(l)
+		}
+	}
+	for _, v := range c.Instances {
+		each(l, func(r *Rule) bool { return r.instance != nil }, func(r *Rule) { r.instance(l, v) })
+	}
+	for _, v := range c.VirtualServers {
+		l.virtualServer(v)
 	}
 	return l.diags.sorted()
 }
@@ -40,29 +48,24 @@ type linter struct {
 	diags Diagnostics
 }
 
-func (l *linter) apply(r *Rule) {
-	l.rule = r
-	if r.whole != nil {
-		r.whole(l)
-	}
-	for _, v := range l.cfg.Instances {
-		if r.instance != nil {
-			r.instance(l, v)
+func each(l *linter, has func(*Rule) bool, apply func(*Rule)) {
+	for i := range lintRules {
+		if l.rule = &lintRules[i]; has(l.rule) {
+			apply(l.rule)
 		}
 	}
-	for _, v := range l.cfg.VirtualServers {
-		if r.service != nil {
-			r.service(l, v)
-		}
-		for _, s := range v.RealServers {
-			if r.server != nil {
-				r.server(l, v, s)
+}
+
+func (l *linter) virtualServer(v *VirtualServer) {
+	each(l, func(r *Rule) bool { return r.service != nil }, func(r *Rule) { r.service(l, v) })
+	told := make(map[string]bool, 1) // kinds of check that have been looked at: one of a kind speaks for all
+	for _, s := range v.RealServers {
+		each(l, func(r *Rule) bool { return r.server != nil }, func(r *Rule) { r.server(l, v, s) })
+		for _, c := range s.Checks {
+			if c.first = !told[c.Kind]; c.first || len(c.Command) > 1 {
+				each(l, func(r *Rule) bool { return r.check != nil }, func(r *Rule) { r.check(l, v, s, c) })
 			}
-			for _, c := range s.Checks {
-				if r.check != nil {
-					r.check(l, v, s, c)
-				}
-			}
+			told[c.Kind] = true
 		}
 	}
 }
@@ -74,26 +77,12 @@ func (l *linter) say(pos Pos, format string, args ...any) {
 	}
 }
 
-// detection is the longest time until a dead server is out, with its arithmetic.
-func (c *Check) detection() (time.Duration, string) {
-	total := c.DelayLoop + c.ConnectTimeout + time.Duration(c.Retry)*(c.DelayBeforeRetry+c.ConnectTimeout)
-	return total, fmt.Sprintf("%v loop + %v timeout + %d x (%v + %v) = %v until a dead server is out",
-		c.DelayLoop, c.ConnectTimeout, c.Retry, c.DelayBeforeRetry, c.ConnectTimeout, total)
+// detection is the longest time until a dead server is out.
+func (c *Check) detection() time.Duration {
+	return c.DelayLoop + c.ConnectTimeout + time.Duration(c.Retry)*(c.DelayBeforeRetry+c.ConnectTimeout)
 }
 
 func (c *Check) http() bool { return c.Kind == "HTTP_GET" || c.Kind == "SSL_GET" }
-
-// firstOf says whether a check is the first of its kind in its service: a service is told once.
-func firstOf(v *VirtualServer, c *Check) bool {
-	for _, r := range v.RealServers {
-		for _, other := range r.Checks {
-			if other.Kind == c.Kind {
-				return other == c
-			}
-		}
-	}
-	return false
-}
 
 func (l *linter) holder(a netip.Addr) *VRRPInstance {
 	for _, v := range l.cfg.Instances {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -63,7 +62,7 @@ func Parse(name string, src []byte) (*File, Diagnostics) {
 	file := &File{Name: name}
 	p := newParser(&diags, func(n *Node) { file.Nodes = append(file.Nodes, n) })
 	p.file, p.raw = name, true
-	for line := range strings.Lines(p.clean(name, src)) {
+	for line := range strings.Lines(p.clean(name, string(src))) {
 		p.line++
 		p.text(strings.TrimRight(line, "\r\n"), 0)
 	}
@@ -117,13 +116,12 @@ var web = strings.NewReplacer("\u00a0", "  ", "\u201c", `"  `, "\u201d", `"  `, 
 
 // clean mends what web pages and editors do to a file, and says so once for each kind. Columns stay right: what is put in
 // place is as long as what was there.
-func (p *parser) clean(name string, src []byte) string {
-	if rest, ok := bytes.CutPrefix(src, []byte("\ufeff")); ok {
+func (p *parser) clean(name, text string) string {
+	if rest, ok := strings.CutPrefix(text, "\ufeff"); ok {
 		p.diags.add(Pos{File: name, Line: 1, Column: 1}, Warning, "byte-order-mark", "save the file without it",
 			"the file begins with a byte order mark, which keepalived takes for part of the first keyword")
-		src = rest
+		text = rest
 	}
-	text := string(src)
 	p.nul = strings.IndexByte(text, 0) >= 0
 	for _, lead := range []byte("\xc2\xe2\xe3\xef") { // what the web's characters begin with, in UTF-8
 		if strings.IndexByte(text, lead) >= 0 {

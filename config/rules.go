@@ -19,7 +19,7 @@ var lintRules = []Rule{
 		Why: "A TCP check sees only that a port answers. A web server or proxy goes on answering when the application behind it is gone: clients get errors, and the server stays in.",
 		Fix: "use HTTP_GET { url { path / status_code 200 } }",
 		check: func(l *linter, v *VirtualServer, r *RealServer, c *Check) {
-			if c.Kind != "TCP_CHECK" || !firstOf(v, c) || !httpPorts[c.Addr.Port()] && !httpPorts[v.Addr.Port()] {
+			if c.Kind != "TCP_CHECK" || !c.first || !httpPorts[c.Addr.Port()] && !httpPorts[v.Addr.Port()] {
 				return
 			}
 			for _, other := range r.Checks {
@@ -45,8 +45,9 @@ var lintRules = []Rule{
 		Why: "The time until a dead server is out is the sum of several numbers, and longer than most operators think. The remark prints the sum.",
 		Fix: "lower delay_loop, connect_timeout, retry or delay_before_retry",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if total, sum := c.detection(); total > slowDetection && firstOf(v, c) {
-				l.say(c.Pos, "%s", sum)
+			if total := c.detection(); total > slowDetection && c.first {
+				l.say(c.Pos, "%v loop + %v timeout + %d x (%v + %v) = %v until a dead server is out",
+					c.DelayLoop, c.ConnectTimeout, c.Retry, c.DelayBeforeRetry, c.ConnectTimeout, total)
 			}
 		},
 	},
@@ -55,7 +56,7 @@ var lintRules = []Rule{
 		Why: "The first check of a server comes after a random part of warmup, which is delay_loop unless said otherwise. Until then a server that is down gets clients.",
 		Fix: "set warmup, or alpha",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Warmup > lateCheck && !c.Alpha && firstOf(v, c) {
+			if c.Warmup > lateCheck && !c.Alpha && c.first {
 				l.say(c.Pos, "the first check may come %v after the start; until then the server gets clients", c.Warmup)
 			}
 		},
@@ -65,7 +66,7 @@ var lintRules = []Rule{
 		Why: "With a delay_loop shorter than connect_timeout, one check of a silent server takes longer than the time between two: the rhythm is not the one that is written.",
 		Fix: "make connect_timeout shorter than delay_loop",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.DelayLoop < c.ConnectTimeout && firstOf(v, c) {
+			if c.DelayLoop < c.ConnectTimeout && c.first {
 				l.say(c.Pos, "delay_loop %v is shorter than connect_timeout %v", c.DelayLoop, c.ConnectTimeout)
 			}
 		},
@@ -75,7 +76,7 @@ var lintRules = []Rule{
 		Why: "With retry 0 a single lost packet takes a server out, and all its clients with it.",
 		Fix: "use retry 1 or more",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Retry == 0 && c.Kind != "MISC_CHECK" && c.Kind != "FILE_CHECK" && c.Kind != "BFD_CHECK" && firstOf(v, c) {
+			if c.Retry == 0 && c.Kind != "MISC_CHECK" && c.Kind != "FILE_CHECK" && c.Kind != "BFD_CHECK" && c.first {
 				l.say(c.Pos, "one failure takes the server out")
 			}
 		},
@@ -86,7 +87,7 @@ var lintRules = []Rule{
 		Fix: "add status_code 200, and a digest or regex of what the page must say",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
 			for _, u := range c.URLs {
-				if len(u.Status) == 0 && !u.Matches && firstOf(v, c) {
+				if len(u.Status) == 0 && !u.Matches && c.first {
 					l.say(u.Pos, "any status from 200 to 299 will do here")
 				}
 			}
@@ -98,7 +99,7 @@ var lintRules = []Rule{
 		Fix: "add virtualhost NAME",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
 			for _, u := range c.URLs {
-				if u.VirtualHost == "" && firstOf(v, c) {
+				if u.VirtualHost == "" && c.first {
 					l.say(u.Pos, "the Host header is %v", c.Addr)
 					return
 				}
@@ -110,7 +111,7 @@ var lintRules = []Rule{
 		Why: "keepalived asks one url per delay_loop: with n urls a fault of one of them is found n times later than with one.",
 		Fix: "lower delay_loop, or ask for one url that stands for all",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if n := len(c.URLs); n > 1 && firstOf(v, c) {
+			if n := len(c.URLs); n > 1 && c.first {
 				l.say(c.Pos, "%d urls: keepalived takes %d x %v for a full pass", n, n, c.DelayLoop)
 			}
 		},
@@ -120,7 +121,7 @@ var lintRules = []Rule{
 		Why: "SSL_GET does not verify the server's certificate: it may have expired, or be another's, and the check succeeds.",
 		Fix: "watch the certificate by other means",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Kind == "SSL_GET" && firstOf(v, c) {
+			if c.Kind == "SSL_GET" && c.first {
 				l.say(c.Pos, "SSL_GET verifies no certificate")
 			}
 		},
@@ -130,7 +131,7 @@ var lintRules = []Rule{
 		Why: "Without require_reply a UDP check counts silence as success: a server behind a firewall that drops, or one that hangs, stays in.",
 		Fix: "add require_reply, with a payload that is answered",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Kind == "UDP_CHECK" && !c.Reply && firstOf(v, c) {
+			if c.Kind == "UDP_CHECK" && !c.Reply && c.first {
 				l.say(c.Pos, "silence counts as success")
 			}
 		},
@@ -141,7 +142,7 @@ var lintRules = []Rule{
 		Fix: "add protocol TCP, or use UDP_CHECK or DNS_CHECK",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
 			overTCP := c.Kind == "TCP_CHECK" || c.Kind == "SMTP_CHECK" || c.http()
-			if v.Protocol == "UDP" && overTCP && firstOf(v, c) {
+			if v.Protocol == "UDP" && overTCP && c.first {
 				l.say(c.Pos, "%s of a service over UDP", c.Kind)
 			}
 		},
@@ -151,7 +152,7 @@ var lintRules = []Rule{
 		Why: "The check asks another port than clients use. It may be right, for a health page; it may also be left from another service.",
 		Fix: "check the port that clients use, if nothing speaks against it",
 		check: func(l *linter, v *VirtualServer, r *RealServer, c *Check) {
-			if c.port != 0 && r.Addr.Port() != 0 && uint16(c.port) != r.Addr.Port() && firstOf(v, c) {
+			if c.port != 0 && r.Addr.Port() != 0 && uint16(c.port) != r.Addr.Port() && c.first {
 				l.say(c.Pos, "the check asks port %d, clients use %d", c.port, r.Addr.Port())
 			}
 		},
@@ -161,7 +162,7 @@ var lintRules = []Rule{
 		Why: "A script without misc_timeout may hang as long as delay_loop before it counts as failed.",
 		Fix: "add misc_timeout SECONDS",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Kind == "MISC_CHECK" && !c.timed && firstOf(v, c) {
+			if c.Kind == "MISC_CHECK" && !c.timed && c.first {
 				l.say(c.Pos, "the script has no timeout of its own")
 			}
 		},

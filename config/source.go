@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -38,20 +37,24 @@ func Read(name string, src []byte) (*Config, Diagnostics) { return Loader{}.Read
 
 // Load reads, decodes and lints the named file with everything that it includes.
 func (l Loader) Load(name string) (*Config, Diagnostics, error) {
-	src, err := l.readFile(name)
+	text, err := l.readFile(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("config: %w", err)
 	}
-	cfg, diags := l.Read(name, src)
+	cfg, diags := l.read(name, text)
 	return cfg, diags, nil
 }
 
 // Read is Load for text that is at hand.
 func (l Loader) Read(name string, src []byte) (*Config, Diagnostics) {
+	return l.read(name, string(src))
+}
+
+func (l Loader) read(name, text string) (*Config, Diagnostics) {
 	d := newDecoder(name)
 	e := newExpander(l, &d.diags, d.top)
 	e.reuse = true // what the decoder keeps are strings and places
-	e.run(name, src)
+	e.run(name, text)
 	d.finish()
 	d.diags = append(d.diags, Lint(d.cfg)...)
 	return d.cfg, d.diags.sorted()
@@ -74,26 +77,27 @@ func (l Loader) getenv(name string) string {
 }
 
 // readFile reads a regular file that is not executable: keepalived reads no other.
-func (l Loader) readFile(name string) ([]byte, error) {
+func (l Loader) readFile(name string) (string, error) {
 	info, err := l.stat(name)
 	switch {
 	case err != nil:
-		return nil, err
+		return "", err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file but %v", name, info.Mode().Type())
+		return "", fmt.Errorf("%s is not a regular file but %v", name, info.Mode().Type())
 	case info.Mode()&0o111 != 0:
-		return nil, fmt.Errorf("%s is executable, and keepalived reads no such file: chmod a-x", name)
+		return "", fmt.Errorf("%s is executable, and keepalived reads no such file: chmod a-x", name)
 	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", name, errors.ErrUnsupported, maxFile)
+		return "", fmt.Errorf("%s: %w: more than %d bytes", name, errors.ErrUnsupported, maxFile)
 	}
 	f, err := l.open(name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer f.Close()
-	src := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
-	_, err = src.ReadFrom(io.LimitReader(f, maxFile))
-	return src.Bytes(), err
+	var text strings.Builder
+	text.Grow(int(info.Size()))
+	_, err = io.Copy(&text, io.LimitReader(f, maxFile))
+	return text.String(), err
 }
 
 func (l Loader) open(name string) (fs.File, error) {

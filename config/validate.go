@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -10,9 +11,14 @@ func (d *decoder) validate() {
 	d.validateInstances()
 	d.validateGroups()
 	d.validateScripts()
-	services := make(map[string]Pos)
+	type serviceKey struct {
+		protocol, group string
+		addr            netip.AddrPort
+		mark            uint32
+	}
+	services := make(map[serviceKey]Pos, len(d.cfg.VirtualServers))
 	for _, v := range d.cfg.VirtualServers {
-		key := v.Protocol + " " + v.String()
+		key := serviceKey{v.Protocol, v.Group, v.Addr, v.FWMark}
 		if first, taken := services[key]; taken {
 			d.warnf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
 		}
@@ -239,13 +245,12 @@ func (d *decoder) validateServer(v *VirtualServer) {
 		v.OnePacket = false
 	}
 	d.validateQuorum(v)
-	seen := make(map[string]Pos, len(v.RealServers))
+	seen := make(map[netip.AddrPort]Pos, len(v.RealServers))
 	for _, r := range v.RealServers {
-		key := r.Addr.String()
-		if first, taken := seen[key]; taken {
-			d.warnf(r.Pos, "duplicate-server", "remove one", "real_server %s exists already, at line %d", key, first.Line)
+		if first, taken := seen[r.Addr]; taken {
+			d.warnf(r.Pos, "duplicate-server", "remove one", "real_server %v exists already, at line %d", r.Addr, first.Line)
 		}
-		seen[key] = r.Pos
+		seen[r.Addr] = r.Pos
 		d.validateReal(v, r)
 	}
 }

@@ -120,7 +120,14 @@ func (d *decoder) timer(w Word, low, high float64, unit string, digits int, scal
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-func digitsOnly(text string) bool { return strings.Trim(text, "0123456789") == "" }
+func digitsOnly(text string) bool {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 func (d *decoder) boolean(n *Node) (bool, bool) {
 	if len(n.Values()) == 0 {
