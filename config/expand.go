@@ -75,7 +75,7 @@ func (e *expander) source(name, text string) {
 		case e.reading != nil:
 			e.continueDefinition(line)
 		case dollars && strings.IndexByte(line, '$') >= 0:
-			e.language(uncomment(line), len(line)-len(strings.TrimLeft(line, " \t")))
+			e.language(uncomment(line), len(line)-len(strings.TrimLeft(line, blanks)))
 		default:
 			e.text(line, 0)
 		}
@@ -84,7 +84,7 @@ func (e *expander) source(name, text string) {
 }
 
 // uncomment removes comment and outer blanks. Escapes of comment signs stay, for the parser to remove.
-func uncomment(line string) string { return strings.Trim(line[:commentAt(line)], " \t\f\v\r") }
+func uncomment(line string) string { return strings.Trim(line[:commentAt(line)], blanks) }
 
 // maybeLanguage takes a statement's text when it is a line of the language around the keywords.
 func (e *expander) maybeLanguage(rest string, column int) bool {
@@ -171,7 +171,7 @@ func (e *expander) plain(text string, column int) (rest string) {
 		return ""
 	}
 	e.withoutSpecial(text[:end+1], column)
-	return strings.TrimLeft(text[end+1:], " \t")
+	return strings.TrimLeft(text[end+1:], blanks)
 }
 
 // withoutSpecial parses text whose language has been worked off.
@@ -237,7 +237,7 @@ func definitionOf(text string) (name, value string, ok bool) {
 	if n == 0 || len(text) <= n+1 || text[n+1] != '=' {
 		return "", "", false
 	}
-	return text[1 : n+1], strings.TrimLeft(text[n+2:], " \t"), true
+	return text[1 : n+1], strings.TrimLeft(text[n+2:], blanks), true
 }
 
 func (e *expander) define(name, value string) {
@@ -446,7 +446,7 @@ func (e *expander) repeat(text string, column int) {
 		e.failf(column, "bad-repetition", "", "%s(%s): %v", kind, list, err)
 		return
 	}
-	if body = strings.TrimLeft(body, " \t"); body == "" {
+	if body = strings.TrimLeft(body, blanks); body == "" {
 		return
 	}
 	defer func(via *origin, fixed int) { e.via, e.fixed = via, fixed }(e.via, e.fixed)
@@ -558,7 +558,7 @@ func listRows(list string) (names []string, rows [][]string, err error) {
 // tuples splits at commas outside of braces, and what is in braces at its own.
 func tuples(list string) (items [][]string) {
 	for rest, more := list, true; more; {
-		rest = strings.TrimLeft(rest, " \t")
+		rest = strings.TrimLeft(rest, blanks)
 		if inner, after, ok := strings.Cut(strings.TrimPrefix(rest, "{"), "}"); ok && strings.HasPrefix(rest, "{") {
 			var row []string
 			for _, v := range strings.Split(inner, ",") {

@@ -233,12 +233,15 @@ func (p *parser) text(line string, column int) {
 	finish(len(line), "")
 }
 
+// blanks separate words.
+const blanks = " \t\f\v\r"
+
 func isBlank(c byte) bool   { return c == ' ' || c == '\t' || c == '\f' || c == '\v' || c == '\r' }
 func isSpecial(c byte) bool { return c == '@' || c == '$' || c == '~' || c == 'i' }
 
 // stops are the bytes that end a word.
 var stops = func() (set [256]bool) {
-	for _, c := range " \t\f\v\r\"{}#!" {
+	for _, c := range blanks + "\"{}#!" {
 		set[c] = true
 	}
 	return set
@@ -300,7 +303,7 @@ func (p *parser) statement(line string, begin, end, column, count int, comment s
 		return
 	}
 	n.Words = p.words[len(p.words)-count:][:count:count]
-	n.Pos, n.Raw = n.Words[0].Pos, strings.TrimRight(line[begin:end], " \t")
+	n.Pos, n.Raw = n.Words[0].Pos, strings.TrimRight(line[begin:end], blanks)
 	if cap(p.words)-len(p.words) < 64 {
 		p.words = make([]Word, 0, 1024)
 	}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"errors"
+	"strings"
+)
+
+// Format gives a file its canonical layout: four blanks of indentation, one statement or brace a line, one blank before a
+// brace or a comment, one empty line between groups. Comments stay, and so does the meaning. Lines of the language around the
+// keywords (conditions, definitions, repetitions) are only indented, and bodies of multi-line definitions are left as they
+// are. A file whose words, quotes or braces are wrong is not formatted.
+func Format(name string, src []byte) ([]byte, error) {
+	before, diags := Parse(name, src)
+	if err := diags.Err(); err != nil {
+		return nil, err
+	}
+	f := &formatter{}
+	for line := range strings.Lines(string(src)) {
+		f.line(strings.TrimRight(line, "\r\n"))
+	}
+	out := f.bytes()
+	after, _ := Parse(name, out)
+	if !sameNodes(before.Nodes, after.Nodes) {
+		return nil, errors.New("config: " + name + ": the canonical layout would mean something else; it is left as it is")
+	}
+	return out, nil
+}
+
+// sameNodes compares what is said, not where.
+func sameNodes(a, b []*Node) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].HasBlock != b[i].HasBlock || len(a[i].Words) != len(b[i].Words) || !sameNodes(a[i].Block, b[i].Block) {
+			return false
+		}
+		for j := range a[i].Words {
+			if a[i].Words[j].Text != b[i].Words[j].Text || a[i].Words[j].Quoted != b[i].Words[j].Quoted {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+type formatter struct {
+	out         []string
+	depth       int
+	gap         bool // an empty line was read and not written yet
+	open        bool // the last line is a statement that a { may be put on
+	definition  bool // inside of a multi-line definition
+	conditional bool // the line before was a condition that opened a block
+}
+
+func (f *formatter) bytes() []byte {
+	if len(f.out) == 0 {
+		return nil
+	}
+	return []byte(strings.Join(f.out, "\n") + "\n")
+}
+
+func (f *formatter) line(line string) {
+	text := strings.Trim(line, blanks)
+	switch {
+	case f.definition:
+		f.out = append(f.out, strings.TrimRight(line, blanks))
+		f.definition = text != "" && strings.HasSuffix(uncomment(text), `\`) || strings.HasPrefix(text, "#") || strings.HasPrefix(text, "!")
+	case text == "":
+		f.gap = len(f.out) > 0
+	case strings.ContainsRune("@$~", rune(text[0])) || strings.Contains(text, "$"):
+		f.language(text)
+	default:
+		f.conditional = false
+		f.statements(text)
+	}
+}
+
+// put writes a line at the present depth.
+func (f *formatter) put(text string) {
+	if f.gap && text != "}" && len(f.out) > 0 && !strings.HasSuffix(f.out[len(f.out)-1], "{") {
+		f.out = append(f.out, "")
+	}
+	f.gap = false
+	f.out = append(f.out, strings.Repeat("    ", max(f.depth, 0))+text)
+}
+
+// language indents a line whose text is not to be touched. Of conditions in a row that open a block each, one is taken.
+func (f *formatter) language(text string) {
+	code := uncomment(text)
+	change := braceBalance(code)
+	if change < 0 {
+		f.depth += change
+	}
+	again := text[0] == '@' && f.conditional && change > 0
+	if again {
+		f.depth -= change
+	}
+	f.put(text)
+	if change > 0 {
+		f.depth += change
+	}
+	f.conditional = text[0] == '@' && change > 0
+	f.open = false
+	_, value, isDefinition := definitionOf(code)
+	f.definition = isDefinition && strings.HasSuffix(value, `\`)
+}
+
+// braceBalance counts braces outside of quotes that are no part of ${NAME}.
+func braceBalance(text string) (change int) {
+	for i := braceAt(text); i < len(text); i += 1 + braceAt(text[i+1:]) {
+		switch {
+		case text[i] == '}':
+			change--
+		case i > 0 && text[i-1] == '$':
+			i += max(strings.IndexByte(text[i:], '}'), 0)
+		default:
+			change++
+		}
+	}
+	return change
+}
+
+// statements splits a line at its braces.
+func (f *formatter) statements(text string) {
+	end := commentAt(text)
+	code, comment := strings.TrimRight(text[:end], blanks), text[end:]
+	wrote := false
+	for code != "" {
+		i := braceAt(code)
+		if statement := strings.Trim(code[:i], blanks); statement != "" {
+			f.put(oneBlank(statement))
+			f.open, wrote = true, true
+		}
+		if i == len(code) {
+			break
+		}
+		f.brace(code[i])
+		wrote = true
+		code = strings.TrimLeft(code[i+1:], blanks)
+	}
+	f.comment(comment, wrote)
+}
+
+func (f *formatter) brace(c byte) {
+	if c == '}' {
+		f.depth--
+		f.put("}")
+		f.open = false
+		return
+	}
+	if f.open {
+		f.out[len(f.out)-1] += " {"
+	} else {
+		f.put("{")
+	}
+	f.depth++
+	f.open, f.gap = false, false
+}
+
+func (f *formatter) comment(comment string, behind bool) {
+	switch {
+	case comment == "":
+	case behind:
+		f.out[len(f.out)-1] += " " + comment
+		f.open = false
+	default:
+		f.put(comment)
+		f.open = false
+	}
+}
+
+// oneBlank takes surplus blanks out from between words. Where there are quotes of a script or escapes, nobody can tell.
+func oneBlank(statement string) string {
+	if strings.ContainsAny(statement, `'\`) {
+		return statement
+	}
+	var b strings.Builder
+	quoted, blank := false, false
+	for i := 0; i < len(statement); i++ {
+		c := statement[i]
+		if c == '"' {
+			quoted = !quoted
+		}
+		if !quoted && isBlank(c) {
+			blank = true
+			continue
+		}
+		if blank {
+			b.WriteByte(' ')
+			blank = false
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
