@@ -22,7 +22,7 @@ func wanted(t *testing.T, src string) map[int][3]string {
 	wants := make(map[int][3]string)
 	for i, line := range strings.Split(src, "\n") {
 		if _, want, ok := strings.Cut(line, "# want "); ok {
-			f := strings.SplitN(want, " ", 3)
+			f := strings.SplitN(strings.TrimSpace(want), " ", 3)
 			wants[i+1] = [3]string{f[0], f[1], strings.Join(f[2:], "")}
 		}
 	}
@@ -30,8 +30,8 @@ func wanted(t *testing.T, src string) map[int][3]string {
 }
 
 func TestDiagnosticsStandAtTheirLines(t *testing.T) {
-	files, _ := filepath.Glob("testdata/*.conf")
-	if len(files) < 2 {
+	files, _ := filepath.Glob("testdata/corpus/*.conf")
+	if len(files) < 150 {
 		t.Fatalf("found only %v", files)
 	}
 	for _, name := range files {
@@ -75,7 +75,7 @@ func isRule(code string) bool {
 }
 
 func TestReadingGoesOnAfterErrors(t *testing.T) {
-	cfg, _, err := config.LoadFile("testdata/wild.conf")
+	cfg, _, err := config.LoadFile("testdata/corpus/wild.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestTreeKeepsWhatItRead(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*.conf")
+	files, _ := filepath.Glob("testdata/corpus/*.conf")
 	for _, name := range files {
 		src, err := os.ReadFile(name)
 		if err != nil {

@@ -105,12 +105,16 @@ func (d *decoder) addressEntry(e *Node) (a VirtualAddress, ok bool) {
 }
 
 func nearestOption(word string, table map[string]int) string {
+	best, distance := "", 3
 	for known := range table {
-		if editDistance(word, known) == 1 {
-			return "did you mean " + known + "?"
+		if d := editDistance(word, known); d < distance || d == distance && known < best {
+			best, distance = known, d
 		}
 	}
-	return ""
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + best + "?"
 }
 
 var routeOptions = map[string]int{

@@ -81,7 +81,7 @@ func TestFormatRefusesWhatIsBroken(t *testing.T) {
 
 // FuzzFormat: formatting is idempotent and keeps the meaning; what cannot be formatted is an error.
 func FuzzFormat(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*.conf")
+	files, _ := filepath.Glob("testdata/corpus/*.conf")
 	for _, name := range files {
 		src, err := os.ReadFile(name)
 		if err != nil {

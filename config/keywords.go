@@ -10,10 +10,7 @@ import (
 
 // The keywords that are decoded, block by block. Everything else of the schema is read, checked and gets a note.
 
-var (
-	schedulers = []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"}
-	methods    = []string{"NAT", "DR", "TUN"}
-)
+var methods = []string{"NAT", "DR", "TUN"}
 
 var (
 	topKeywords    map[string]setter[Config]
@@ -59,10 +56,10 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"nopreempt":      flag(func(v *VRRPInstance) *bool { return &v.NoPreempt }),
 		"preempt":        func(_ *decoder, _ *Node, v *VRRPInstance) { v.NoPreempt = false },
 		"preempt_delay":  timer(func(v *VRRPInstance) *time.Duration { return &v.PreemptDelay }),
-		"mcast_src_ip":   addr(func(v *VRRPInstance) *netip.Addr { return &v.SourceIP }),
-		"unicast_src_ip": addr(func(v *VRRPInstance) *netip.Addr { return &v.UnicastSource }),
+		"mcast_src_ip":   sourceAddr(func(v *VRRPInstance) *netip.Addr { return &v.SourceIP }),
+		"unicast_src_ip": sourceAddr(func(v *VRRPInstance) *netip.Addr { return &v.UnicastSource }),
 		"unicast_peer":   decodePeers,
-		"mcast_dst_ip":   addr(func(v *VRRPInstance) *netip.Addr { return &v.MulticastGroup }),
+		"mcast_dst_ip":   decodeMulticastGroup,
 		"garp_master_delay": func(d *decoder, _ *Node, v *VRRPInstance) {
 			v.garpDelay = orNil(time.Duration(d.v.number)*time.Second, true)
 		},

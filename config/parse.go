@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // File is the syntax tree of one file.
@@ -145,8 +144,10 @@ func (p *parser) mend(name, text string) string {
 			if lines++; lines == 1 {
 				first = Pos{File: name, Line: number, Column: i + 1}
 			}
-			if r, _ := utf8.DecodeRuneInString(code[i:]); !strings.Contains(kinds, fmt.Sprintf("U+%04X", r)) {
-				kinds += fmt.Sprintf(" U+%04X", r)
+			for _, r := range code {
+				if kind := fmt.Sprintf(" U+%04X", r); web.Replace(string(r)) != string(r) && !strings.Contains(kinds, kind) {
+					kinds += kind
+				}
 			}
 		}
 		out.WriteString(mended + line[len(code):])

@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
@@ -35,29 +37,98 @@ func toSpec(cfg *config.Config, diags config.Diagnostics) (holdfast.Spec, config
 func checkCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
+	verbose := flags.Bool("v", false, "")
 	files, err := parse(flags, args, 1, stderr)
 	if err != nil {
 		return exitUsage
 	}
-	_, diags, err := config.LoadFile(files[0])
+	cfg, diags, err := config.LoadFile(files[0])
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitUsage
 	}
-	status := exitOK
-	if diags.Count(config.Error) > 0 {
-		status = exitFailed
-	}
 	if *asJSON {
 		printJSON(stdout, diags)
-		return status
+	} else {
+		printText(stdout, cfg, diags, *verbose)
 	}
+	if diags.Count(config.Error) > 0 {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// printText shows each remark with its line. What has no effect and costs convenience only is summed up.
+func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbose bool) {
+	source := make(map[string][]string)
 	for _, d := range diags {
-		fmt.Fprintln(stdout, d)
+		if d.Code == "no-effect" && d.Severity == config.Note {
+			continue
+		}
+		fmt.Fprintln(w, d)
+		for _, step := range d.Via() {
+			fmt.Fprintf(w, "    by %s at %v\n", step.What, step.Pos)
+		}
+		if d.Severity != config.Note {
+			pointAt(w, source, d.Pos)
+		}
 	}
-	fmt.Fprintf(stdout, "%s: %d errors, %d warnings, %d notes\n",
-		files[0], diags.Count(config.Error), diags.Count(config.Warning), diags.Count(config.Note))
-	return status
+	fmt.Fprintf(w, "%s: %d errors, %d warnings, %d notes; %d statements are effective, %d are read and have no effect here",
+		cfg.Name, diags.Count(config.Error), diags.Count(config.Warning), diags.Count(config.Note), cfg.Effective, cfg.Accepted)
+	if verbose {
+		fmt.Fprintln(w)
+		printAccepted(w, diags)
+	} else if cfg.Accepted > 0 {
+		fmt.Fprintln(w, " (-v lists them)")
+	} else {
+		fmt.Fprintln(w)
+	}
+}
+
+// pointAt prints the line of a place with a caret under its column.
+func pointAt(w io.Writer, source map[string][]string, at config.Pos) {
+	lines, read := source[at.File]
+	if !read {
+		text, _ := os.ReadFile(at.File)
+		lines = strings.Split(string(text), "\n")
+		source[at.File] = lines
+	}
+	if at.Line < 1 || at.Line > len(lines) || at.Column < 1 || at.Column > len(lines[at.Line-1])+1 {
+		return
+	}
+	line := strings.TrimRight(lines[at.Line-1], "\r")
+	before := line[:min(at.Column-1, len(line))]
+	blank := strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return r
+		}
+		return ' '
+	}, before)
+	fmt.Fprintf(w, "    %s\n    %s^\n", line, blank)
+}
+
+// printAccepted lists what has no effect, each kind once.
+func printAccepted(w io.Writer, diags config.Diagnostics) {
+	type kind struct {
+		message string
+		count   int
+		first   config.Pos
+	}
+	var kinds []*kind
+	for _, d := range diags {
+		if d.Code != "no-effect" && d.Code != "not-held" {
+			continue
+		}
+		i := slices.IndexFunc(kinds, func(k *kind) bool { return k.message == d.Message })
+		if i < 0 {
+			kinds = append(kinds, &kind{d.Message, 1, d.Pos})
+		} else {
+			kinds[i].count++
+		}
+	}
+	for _, k := range kinds {
+		fmt.Fprintf(w, "  %5d x %s (first at %v)\n", k.count, k.message, k.first)
+	}
 }
 
 // finding is the form of a diagnostic that other programs rely on.
@@ -76,8 +147,5 @@ func printJSON(w io.Writer, diags config.Diagnostics) {
 	for _, d := range diags {
 		list = append(list, finding{d.File, d.Line, d.Column, d.Severity.String(), d.Code, d.Message, d.Hint})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	e.Encode(list)
+	printIndented(w, list)
 }

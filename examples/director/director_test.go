@@ -71,6 +71,17 @@ func TestExitStatuses(t *testing.T) {
 		{"plan " + broken, 1, "did you mean interface?"},
 		{"plan /nonexistent.conf", 2, "no such file"},
 		{"plan --status 127.0.0.1:1 " + sound, 1, "is a director running"},
+		{"check -v " + sound, 0, "statements are effective"},
+		{"fmt " + sound, 0, "        TCP_CHECK {\n        }\n"},
+		{"fmt " + broken, 0, "    interfase eth0\n}\n"},
+		{"fmt /nonexistent.conf", 2, "no such file"},
+		{"fmt " + file(t, "a {"), 1, "never closed"},
+		{"explain vrrp_instance/priority", 0, "vrrp_instance/priority N\n"},
+		{"explain --json TCP_CHECK", 0, `"status": "effective"`},
+		{"explain lint/tcp-check-http", 0, "stays in"},
+		{"explain frobnicate", 1, "no keyword or block"},
+		{"explain lint/frobnicate", 1, "no lint rule"},
+		{"explain a b", 2, "one BLOCK/KEYWORD"},
 		{"run", 2, "no file"},
 		{"run -f " + broken, 1, "did you mean interface?"},
 		{"run -f " + sound + " --ipvs relay", 2, "relay"},
@@ -83,6 +94,28 @@ func TestExitStatuses(t *testing.T) {
 		if status != c.status || !strings.Contains(strings.ReplaceAll(stdout+stderr, `\"`, `"`), c.says) {
 			t.Errorf("director %s: status %d, want %d and %q; it said:\n%s%s", c.args, status, c.status, c.says, stdout, stderr)
 		}
+	}
+}
+
+func TestCheckPointsAtTheWord(t *testing.T) {
+	_, stdout, _ := run("check", file(t, "vrrp_instance web {\n\tinterfase eth0\n}\n"))
+	if !strings.Contains(stdout, "    \tinterfase eth0\n    \t^\n") {
+		t.Error(stdout)
+	}
+}
+
+func TestFmtWritesInPlace(t *testing.T) {
+	name := file(t, "a{b}\n")
+	if err := os.Chmod(name, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := run("fmt", "-w", name); status != 0 {
+		t.Fatal(stderr)
+	}
+	text, _ := os.ReadFile(name)
+	info, _ := os.Stat(name)
+	if string(text) != "a {\n    b\n}\n" || info.Mode().Perm() != 0o640 {
+		t.Errorf("%q, mode %v", text, info.Mode())
 	}
 }
 

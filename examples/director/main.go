@@ -2,8 +2,10 @@
 // servers out.
 //
 //	director run -f FILE [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
-//	director check [--json] FILE
+//	director check [--json] [-v] FILE
 //	director plan [--status ADDR] FILE
+//	director fmt [-w] FILE
+//	director explain [--json] [BLOCK/KEYWORD | lint/CODE]
 //
 // Exit status: 0 done, 1 the file has errors or the work failed, 2 usage or unreadable file.
 package main
@@ -23,10 +25,14 @@ const usage = `usage:
         runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly.
         --status ADDR serves what is in force over HTTP: / for people, /status as JSON, /plan for director plan
         --ipvs auto takes the kernel's table if there is one; none runs the checks and balances nothing
-  director check [--json] FILE
-        says what is wrong with FILE and what has no effect; exit 1 on errors
+  director check [--json] [-v] FILE
+        says what is wrong with FILE and what brings services down; exit 1 on errors. -v lists what has no effect here
   director plan [--status ADDR] FILE
         prints what FILE asks for, or what would change in the director that serves its status at ADDR
+  director fmt [-w] FILE
+        prints FILE in its canonical layout, or with -w writes it
+  director explain [--json] [BLOCK/KEYWORD | lint/CODE]
+        tells what a keyword means and whether it is effective here, or what a remark of check is about
 `
 
 // Exit statuses.
@@ -57,6 +63,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return checkCommand(args[1:], stdout, stderr)
 	case "plan":
 		return planCommand(args[1:], stdout, stderr)
+	case "fmt":
+		return fmtCommand(args[1:], stdout, stderr)
+	case "explain":
+		return explainCommand(args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return exitOK
@@ -68,22 +78,27 @@ func command(args []string, stdout, stderr io.Writer) int {
 // errUsage has been told already.
 var errUsage = errors.New("usage")
 
-// parse reads flags that stand before, between or after the operands, and wants so many operands.
-func parse(flags *flag.FlagSet, args []string, operands int, stderr io.Writer) ([]string, error) {
+// parseSome reads flags that stand before, between or after the operands.
+func parseSome(flags *flag.FlagSet, args []string, stderr io.Writer) (operands []string, err error) {
 	flags.SetOutput(io.Discard)
-	var rest []string
 	for len(args) > 0 {
 		if err := flags.Parse(args); err != nil {
 			fmt.Fprintf(stderr, "director %s: %v\n%s", flags.Name(), err, usage)
 			return nil, errUsage
 		}
 		if args = flags.Args(); len(args) > 0 {
-			rest, args = append(rest, args[0]), args[1:]
+			operands, args = append(operands, args[0]), args[1:]
 		}
 	}
-	if len(rest) != operands {
-		fmt.Fprintf(stderr, "director %s: %d operands (%s), wanted %d\n%s", flags.Name(), len(rest), strings.Join(rest, " "), operands, usage)
-		return nil, errUsage
+	return operands, nil
+}
+
+// parse is parseSome for a command that wants so many operands.
+func parse(flags *flag.FlagSet, args []string, count int, stderr io.Writer) ([]string, error) {
+	operands, err := parseSome(flags, args, stderr)
+	if err == nil && len(operands) != count {
+		fmt.Fprintf(stderr, "director %s: %d operands (%s), wanted %d\n%s", flags.Name(), len(operands), strings.Join(operands, " "), count, usage)
+		err = errUsage
 	}
-	return rest, nil
+	return operands, err
 }
