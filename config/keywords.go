@@ -446,9 +446,11 @@ func decodeCheck(d *decoder, n *Node, r *RealServer) {
 // checkTracks reads the name of what a checker looks at, which stands above it.
 func checkTracks(kind string) setter[Check] {
 	return func(d *decoder, n *Node, c *Check) {
-		if c.Tracks = d.v.text; !d.hasTracker(kind, c.Tracks) {
-			d.errorf(n.Words[1].Pos, "unknown-tracker", "define it, above what uses it", "%s: there is no %s %s to look at", c.Kind, kind, quoted(c.Tracks))
+		if d.hasTracker(kind, d.v.text) {
+			c.Tracks = d.v.text
+			return
 		}
+		d.errorf(n.Words[1].Pos, "unknown-tracker", "define it, above what uses it", "%s: there is no %s %s to look at", c.Kind, kind, quoted(d.v.text))
 	}
 }
 

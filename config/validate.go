@@ -306,7 +306,7 @@ func (d *decoder) validateCheck(c *Check) {
 		}
 	case "FILE_CHECK", "BFD_CHECK":
 		if c.Tracks == "" {
-			d.errorf(c.Pos, "missing-keyword", "", "%s does not say what to look at", c.Kind)
+			d.errorf(c.end, "missing-keyword", "", "%s of line %d has nothing to look at", c.Kind, c.Line)
 		}
 	}
 }

@@ -17,13 +17,21 @@ func TestMain(m *testing.M) {
 }
 
 // write makes a file for a program of the test.
-func write(t *testing.T, name, text string) string {
+func write(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// timed runs a program in a host to its end and tells how long that took, and the most memory that it had, in KB.
+func timed(h *lab.Host, name string, args ...string) (took time.Duration, peak int64) {
+	start := time.Now()
+	p := h.Start(context.Background(), name, args...)
+	<-p.Done()
+	return time.Since(start), p.PeakMemory()
 }
 
 // startDirector runs a configuration and waits until it is in force.

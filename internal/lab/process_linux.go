@@ -57,6 +57,15 @@ func (p *Process) Stop() int {
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// PeakMemory is the most memory that the ended program had, in KB.
+func (p *Process) PeakMemory() int64 {
+	<-p.done
+	if usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		return usage.Maxrss
+	}
+	return 0
+}
+
 // Output is what the program has printed so far.
 func (p *Process) Output() string { return p.out.String() }
 
