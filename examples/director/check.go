@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -42,6 +44,7 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return exitUsage
 	}
+	debug.SetGCPercent(400) // the process ends soon
 	cfg, diags, err := config.LoadFile(files[0])
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
@@ -58,11 +61,17 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// maxOfAKind is how many remarks of one code are shown, unless they are errors.
+const maxOfAKind = 20
+
 // printText shows each remark with its line. What has no effect and costs convenience only is summed up.
 func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbose bool) {
-	source := make(map[string][]string)
+	source, told := make(map[string][]string), make(map[string]int)
 	for _, d := range diags {
 		if d.Code == "no-effect" && d.Severity == config.Note {
+			continue
+		}
+		if told[d.Code]++; told[d.Code] > maxOfAKind && d.Severity != config.Error {
 			continue
 		}
 		fmt.Fprintln(w, d)
@@ -71,6 +80,11 @@ func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbos
 		}
 		if d.Severity != config.Note {
 			pointAt(w, source, d.Pos)
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(told)) {
+		if told[code] > maxOfAKind {
+			fmt.Fprintf(w, "%d remarks [%s] in all; --json lists every one\n", told[code], code)
 		}
 	}
 	fmt.Fprintf(w, "%s: %d errors, %d warnings, %d notes; %d statements are effective, %d are read and have no effect here",
