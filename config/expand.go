@@ -11,7 +11,7 @@ import (
 // Limits of expansion. No honest configuration comes near; a bomb ends at them with a diagnostic.
 const (
 	maxDepth = 32      // files within files, definitions within definitions, repetitions within repetitions
-	maxLines = 4 << 20 // lines that expansion makes
+	maxLines = 1 << 20 // lines, rounds and replacements that expansion makes
 	maxText  = 1 << 20 // bytes of one expanded line
 )
 
@@ -146,9 +146,7 @@ func (e *expander) expanded(lines []string, text string, column int) {
 			e.fixed = column + 1
 		}
 	}
-	if e.made += len(lines); e.made > maxLines {
-		e.made -= len(lines)
-		e.failf(column, "expansion-size", "", "expansion makes more than %d lines; the rest is left out", maxLines)
+	if !e.spend(len(lines), column) {
 		return
 	}
 	if rest := e.plain(uncomment(lines[0]), column); rest != "" {
@@ -157,6 +155,18 @@ func (e *expander) expanded(lines []string, text string, column int) {
 	for _, line := range lines[1:] {
 		e.language(uncomment(line), column)
 	}
+}
+
+// spend takes from what expansion may make. When that is used up it says so, once.
+func (e *expander) spend(count, column int) bool {
+	if e.made > maxLines {
+		return false
+	}
+	if e.made += count; e.made > maxLines {
+		e.failf(column, "expansion-size", "", "expansion makes more than %d lines; the rest is left out", maxLines)
+		return false
+	}
+	return true
 }
 
 // plain is a line without definitions: an include, or statements up to a brace. It returns what is after that.
@@ -345,6 +355,8 @@ func (e *expander) value(name, parameters, reference string, column int) (lines 
 	case d.used:
 		e.failf(column, "definition-cycle", "", "$%s is defined by itself", name)
 		return nil, false
+	case !e.spend(1, column):
+		return nil, false
 	case e.depth > maxDepth:
 		e.failf(column, "expansion-depth", "", "definitions are more than %d deep", maxDepth)
 		return nil, false
@@ -459,9 +471,7 @@ func (e *expander) repeat(text string, column int) {
 
 func (e *expander) rounds(names []string, rows [][]string, body string, column int) {
 	for _, row := range rows {
-		if e.made++; e.made > maxLines {
-			e.made--
-			e.failf(column, "expansion-size", "", "expansion makes more than %d lines; the rest is left out", maxLines)
+		if !e.spend(1, column) {
 			return
 		}
 		for i, name := range names {
