@@ -222,7 +222,7 @@ func (k *Keyword) needsValue() bool {
 	case "none", "bool":
 		return false
 	case "special":
-		return !strings.HasPrefix(k.Arguments, "[")
+		return !strings.HasPrefix(k.Arguments, "[") || !strings.HasSuffix(k.Arguments, "]")
 	}
 	return !k.optional
 }

@@ -345,6 +345,7 @@ func (p *parser) settle(next string) {
 	}
 	if k := n.keyword; k != nil && k.Kind != "value" && !n.HasBlock && !p.raw {
 		p.diags.add(n.Pos, Error, "missing-brace", "add a { after it", "%s must be followed by a block in braces", k.Name)
+		n.End = n.Pos
 		if next == "}" || k.inside == nil || k.inside.keywords[next] != nil {
 			p.enter(n)
 			return
@@ -398,6 +399,7 @@ func (p *parser) end() {
 	for len(p.open) > 1 {
 		n := p.open[1].node
 		for _, f := range p.open[1:] {
+			f.node.End = p.at(1)
 			p.diags.add(f.node.Pos, Error, "unclosed-block", "look for a } that is missing", "the block %s that begins here is never closed", f.node.Keyword())
 		}
 		p.open = p.open[:1]
