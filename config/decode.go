@@ -81,6 +81,9 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 	}
 	var ok bool
 	if d.v, ok = d.read(k, n); !ok {
+		if v, isInstance := any(into).(*VRRPInstance); isInstance && k.Name == "priority" {
+			v.Priority, v.prioritySet = 100, true // keepalived goes on with the default
+		}
 		return
 	}
 	n.keyword = k

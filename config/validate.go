@@ -138,6 +138,9 @@ func (d *decoder) validateAuth(v *VRRPInstance) {
 	case v.Version == 3:
 		d.warnf(v.Pos, "auth-version-3", "remove the authentication block", "instance %s: VRRP version 3 has no authentication; it is ignored", v.Name)
 		v.AuthType = ""
+	case v.Strict:
+		d.warnf(v.Pos, "auth-strict", "remove the authentication block, or vrrp_strict", "instance %s: strict mode has no authentication; it is ignored", v.Name)
+		v.AuthType = ""
 	case v.AuthPass == "":
 		d.warnf(v.Pos, "auth-without-password", "add auth_pass", "instance %s has an auth_type and no password; it is ignored", v.Name)
 		v.AuthType = ""
@@ -243,6 +246,10 @@ func (d *decoder) validateServer(v *VirtualServer) {
 	if v.OnePacket && v.Protocol != "UDP" {
 		d.warnf(v.Pos, "ops-not-udp", "remove ops", "virtual_server %s: ops is for UDP; it is ignored", v)
 		v.OnePacket = false
+	}
+	if v.HASuspend && v.FWMark != 0 {
+		d.warnf(v.Pos, "suspend-mark", "remove ha_suspend", "virtual_server %s: ha_suspend needs an address; it is ignored", v)
+		v.HASuspend = false
 	}
 	d.validateQuorum(v)
 	seen := make(map[netip.AddrPort]Pos, len(v.RealServers))

@@ -9,43 +9,60 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
 )
 
-// load reads a file as far as a Spec. The Spec is good only when status is exitOK; diagnostics are there whenever the file
-// could be read.
-func load(file string) (spec holdfast.Spec, diags config.Diagnostics, status int, err error) {
-	cfg, diags, err := config.LoadFile(file)
+// load reads a file as far as a Spec, which is good only when the status is exitOK. The rest is there whenever the file could be
+// read.
+func load(l config.Loader, file string) (loaded, int, error) {
+	cfg, diags, err := l.Load(file)
 	if err != nil {
-		return spec, nil, exitUsage, err
+		return loaded{}, exitUsage, err
 	}
-	spec, diags, err = toSpec(cfg, diags)
+	r, err := toSpec(cfg, diags)
 	if err != nil {
-		return spec, diags, exitFailed, err
+		return r, exitFailed, err
 	}
-	return spec, diags, exitOK, nil
+	return r, exitOK, nil
 }
 
-func toSpec(cfg *config.Config, diags config.Diagnostics) (holdfast.Spec, config.Diagnostics, error) {
+// loaded is a configuration as far as it could be understood.
+type loaded struct {
+	cfg   *config.Config
+	diags config.Diagnostics
+	spec  holdfast.Spec
+}
+
+func toSpec(cfg *config.Config, diags config.Diagnostics) (r loaded, err error) {
+	r.cfg, r.diags = cfg, diags
 	if n := diags.Count(config.Error); n > 0 {
-		return holdfast.Spec{}, diags, fmt.Errorf("%s has %d errors", cfg.Name, n)
+		return r, fmt.Errorf("%s has %d errors", cfg.Name, n)
 	}
-	spec, err := holdfast.FromConfig(cfg)
-	return spec, diags, err
+	r.spec, err = holdfast.FromConfig(cfg)
+	return r, err
+}
+
+// idFlag adds the flag that conditions are decided by.
+func idFlag(flags *flag.FlagSet) *string {
+	id := flags.String("config-id", "", "")
+	flags.StringVar(id, "i", "", "")
+	return id
 }
 
 func checkCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
 	verbose := flags.Bool("v", false, "")
+	id := idFlag(flags)
 	files, err := parse(flags, args, 1, stderr)
 	if err != nil {
 		return exitUsage
 	}
 	debug.SetGCPercent(400) // the process ends soon
-	cfg, diags, err := config.LoadFile(files[0])
+	cfg, diags, err := config.Loader{ConfigID: *id}.Load(files[0])
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitUsage
@@ -118,7 +135,16 @@ func pointAt(w io.Writer, source map[string][]string, at config.Pos) {
 		}
 		return ' '
 	}, before)
-	fmt.Fprintf(w, "    %s\n    %s^\n", line, blank)
+	fmt.Fprintf(w, "    %s\n    %s%s\n", line, blank, underline(line[len(before):]))
+}
+
+// underline is as long as the first word of a text.
+func underline(text string) string {
+	end := strings.IndexAny(text, " \t{}")
+	if end < 0 {
+		end = len(text)
+	}
+	return "^" + strings.Repeat("~", max(utf8.RuneCountInString(text[:end])-1, 0))
 }
 
 // printAccepted lists what has no effect, each kind once.

@@ -71,6 +71,8 @@ func TestExitStatuses(t *testing.T) {
 		{"plan " + broken, 1, "did you mean interface?"},
 		{"plan /nonexistent.conf", 2, "no such file"},
 		{"plan --status 127.0.0.1:1 " + sound, 1, "is a director running"},
+		{"check -i lb2 " + file(t, "@lb1 frobnicate\n@lb2 global_defs { router_id a }\n"), 0, "0 errors"},
+		{"check --config-id lb1 " + file(t, "@lb1 frobnicate\n"), 1, "frobnicate"},
 		{"check -v " + sound, 0, "statements are effective"},
 		{"fmt " + sound, 0, "        TCP_CHECK {\n        }\n"},
 		{"fmt " + broken, 0, "    interfase eth0\n}\n"},
@@ -99,7 +101,7 @@ func TestExitStatuses(t *testing.T) {
 
 func TestCheckPointsAtTheWord(t *testing.T) {
 	_, stdout, _ := run("check", file(t, "vrrp_instance web {\n\tinterfase eth0\n}\n"))
-	if !strings.Contains(stdout, "    \tinterfase eth0\n    \t^\n") {
+	if !strings.Contains(stdout, "    \tinterfase eth0\n    \t^~~~~~~~\n") {
 		t.Error(stdout)
 	}
 }

@@ -21,18 +21,19 @@ import (
 )
 
 const usage = `usage:
-  director run -f FILE [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
+  director run -f FILE [-i ID] [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
         runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly.
         --status ADDR serves what is in force over HTTP: / for people, /status as JSON, /plan for director plan
         --ipvs auto takes the kernel's table if there is one; none runs the checks and balances nothing
-  director check [--json] [-v] FILE
+  director check [--json] [-v] [-i ID] FILE
         says what is wrong with FILE and what brings services down; exit 1 on errors. -v lists what has no effect here
-  director plan [--status ADDR] FILE
+  director plan [--status ADDR] [-i ID] FILE
         prints what FILE asks for, or what would change in the director that serves its status at ADDR
   director fmt [-w] FILE
         prints FILE in its canonical layout, or with -w writes it
   director explain [--json] [BLOCK/KEYWORD | lint/CODE]
         tells what a keyword means and whether it is effective here, or what a remark of check is about
+-i ID (--config-id) is what @ID lines are compared with; the default is the host's name up to its first dot
 `
 
 // Exit statuses.

@@ -16,18 +16,22 @@ import (
 func planCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	status := flags.String("status", "", "")
+	id := idFlag(flags)
 	files, err := parse(flags, args, 1, stderr)
 	if err != nil {
 		return exitUsage
 	}
-	spec, diags, code, err := load(files[0])
+	r, code, err := load(config.Loader{ConfigID: *id}, files[0])
 	if err != nil {
-		printErrors(stderr, diags)
+		printErrors(stderr, r.diags)
 		fmt.Fprintln(stderr, "director:", err)
 		return code
 	}
+	if r.cfg.Accepted > 0 {
+		fmt.Fprintf(stderr, "director: of %d statements %d have no effect here: director check -v %s\n", r.cfg.Effective+r.cfg.Accepted, r.cfg.Accepted, files[0])
+	}
 	if *status == "" {
-		fmt.Fprint(stdout, holdfast.Diff(holdfast.Spec{}, spec))
+		fmt.Fprint(stdout, holdfast.Diff(holdfast.Spec{}, r.spec))
 		return exitOK
 	}
 	if err := askPlan(*status, files[0], stdout); err != nil {

@@ -19,6 +19,7 @@ import (
 // director is one run.
 type director struct {
 	file       string
+	loader     config.Loader
 	log        *slog.Logger
 	table      ipvs.Table // nil when nothing is balanced
 	tableErr   error      // why there is none, when services would want it
@@ -32,6 +33,7 @@ func runCommand(args []string, stderr io.Writer) int {
 	mode := flags.String("ipvs", "auto", "")
 	format := flags.String("log-format", "text", "")
 	verbose := flags.Bool("v", false, "")
+	id := idFlag(flags)
 	if _, err := parse(flags, args, 0, stderr); err != nil {
 		return exitUsage
 	}
@@ -39,7 +41,7 @@ func runCommand(args []string, stderr io.Writer) int {
 	if err == nil && *file == "" {
 		err = errors.New("no file: director run -f FILE")
 	}
-	d := &director{file: *file, log: logger}
+	d := &director{file: *file, loader: config.Loader{ConfigID: *id}, log: logger}
 	if err == nil {
 		d.table, d.tableErr, err = openTable(*mode)
 	}
@@ -118,15 +120,15 @@ func (d *director) run(statusAddr string) int {
 
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
-	spec, diags, code, err := load(d.file)
-	d.logDiagnostics(diags)
+	r, code, err := load(d.loader, d.file)
+	d.logDiagnostics(r.diags)
 	if err != nil {
 		return code, err
 	}
-	if len(spec.Services) > 0 && d.table == nil && d.tableErr != nil {
+	if len(r.spec.Services) > 0 && d.table == nil && d.tableErr != nil {
 		return exitFailed, d.tableErr
 	}
-	if err := d.controller.Apply(ctx, spec); err != nil {
+	if err := d.controller.Apply(ctx, r.spec); err != nil {
 		return exitFailed, fmt.Errorf("%w: %w", errPartly, err)
 	}
 	return exitOK, nil

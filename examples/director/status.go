@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
-	"github.com/holdfast-lb/holdfast/config"
 )
 
 // maxConfig bounds what /plan reads.
@@ -90,14 +89,14 @@ func (d *director) planFor(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	spec, diags, err := toSpec(config.Read("posted.conf", text))
+	posted, err := toSpec(d.loader.Read("posted.conf", text))
 	if err != nil {
 		var lines bytes.Buffer
-		printErrors(&lines, diags)
+		printErrors(&lines, posted.diags)
 		http.Error(w, lines.String()+err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	plan, err := d.controller.Plan(r.Context(), spec)
+	plan, err := d.controller.Plan(r.Context(), posted.spec)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
