@@ -101,7 +101,7 @@ func TestExitStatuses(t *testing.T) {
 
 func TestCheckPointsAtTheWord(t *testing.T) {
 	_, stdout, _ := run("check", file(t, "vrrp_instance web {\n\tinterfase eth0\n}\n"))
-	if !strings.Contains(stdout, "    \tinterfase eth0\n    \t^~~~~~~~\n") {
+	if !strings.Contains(stdout, "    \tinterfase eth0\n    \t^~~~~~~~~\n") {
 		t.Error(stdout)
 	}
 }
