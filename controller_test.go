@@ -279,6 +279,27 @@ func TestDriftIsRepairedAndTold(t *testing.T) {
 	})
 }
 
+// TestQuorumHasToBeGained: a new service begins without it, so that hysteresis counts from the start.
+func TestQuorumHasToBeGained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		spec := w.spec()
+		spec.Services[0].Quorum, spec.Services[0].Hysteresis = 2, 1
+		spec.Services[0].Sorry = &ipvs.RealServer{Destination: ipvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.99:80"), Weight: 1}}
+		if err := w.c.Apply(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		w.wantTable(t, "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.99:80 -m -w 1")
+		spec.Services[0].Servers[0].Weight = 2
+		if err := w.c.Apply(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		w.wantTable(t, strings.Replace(bothServers, "11:80 -m -w 1", "11:80 -m -w 2", 1))
+	})
+}
+
 func TestControllerWithoutTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

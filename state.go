@@ -42,8 +42,7 @@ func newState(services []Service, old *state) *state {
 	}
 	for i := range services {
 		service := s.addService(&services[i], old)
-		had, known := quorums[service.key]
-		service.evaluate(had || !known)
+		service.evaluate(quorums[service.key]) // a new service has its quorum to gain
 	}
 	return s
 }

@@ -146,7 +146,8 @@ func describe(c *config.Check) string {
 	return s
 }
 
-func TestGlobalDefaultsReachInstancesBeforeThem(t *testing.T) {
+// TestGlobalDefaults: the version reaches instances wherever it stands, announcements only those below.
+func TestGlobalDefaults(t *testing.T) {
 	cfg, diags := read(`
 vrrp_instance A { interface eth0
   virtual_router_id 1
@@ -160,9 +161,15 @@ vrrp_instance B { interface eth0
   virtual_ipaddress { 10.0.0.2 } }
 global_defs { vrrp_version 3
   vrrp_garp_master_delay 0
-  vrrp_garp_master_repeat 3 }`)
+  vrrp_garp_master_repeat 3 }
+vrrp_instance C { interface eth0
+  virtual_router_id 3
+  virtual_ipaddress { 10.0.0.3 } }`)
+	if c := cfg.Instances[2]; c.Version != 3 || c.GARPMasterDelay != 0 || c.GARPMasterRepeat != 3 {
+		t.Errorf("C: %+v", c)
+	}
 	a, b := cfg.Instances[0], cfg.Instances[1]
-	if a.Version != 3 || a.GARPMasterDelay != 0 || a.GARPMasterRepeat != 3 || a.Priority != 100 {
+	if a.Version != 3 || a.GARPMasterDelay != 5*time.Second || a.GARPMasterRepeat != 5 || a.Priority != 100 {
 		t.Errorf("A: %+v", a)
 	}
 	if b.GARPMasterRepeat != 2 || b.AdvertInt != 250*time.Millisecond || b.Priority != 255 || b.NoPreempt {
@@ -220,7 +227,18 @@ func TestFileOfAnFS(t *testing.T) {
 }
 
 func TestUnreadableFile(t *testing.T) {
-	for _, name := range []string{"testdata/absent.conf", "testdata"} {
+	huge := filepath.Join(t.TempDir(), "huge.conf")
+	if err := os.WriteFile(huge, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	executable := filepath.Join(t.TempDir(), "x.conf")
+	if err := os.WriteFile(executable, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"testdata/absent.conf", "testdata", "/dev/null", huge, executable} {
 		if cfg, _, err := config.LoadFile(name); err == nil || cfg != nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v, %v", name, cfg, err)
 		}

@@ -205,6 +205,7 @@ func init() { // the tables refer to each other
 		},
 		"vrrp_instance": func(d *decoder, n *Node, c *Config) {
 			v := &VRRPInstance{Pos: n.Pos, Name: n.Words[1].Text, Priority: 100, AdvertInt: time.Second}
+			v.GARPMasterDelay, v.GARPMasterRepeat = c.Global.GARPMasterDelay, c.Global.GARPMasterRepeat // those of now: see late-globals
 			decodeBlock(d, n.block(), n.Block, v, instanceKeywords)
 			c.Instances = append(c.Instances, v)
 		},

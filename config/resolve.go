@@ -19,8 +19,8 @@ func (d *decoder) resolve() {
 func (d *decoder) resolveInstance(v *VRRPInstance) {
 	g := d.cfg.Global
 	v.Version = cmp.Or(v.Version, g.VRRPVersion)
-	v.GARPMasterDelay = first(g.GARPMasterDelay, v.garpDelay)
-	v.GARPMasterRepeat = max(first(g.GARPMasterRepeat, v.garpRepeat), 1)
+	v.GARPMasterDelay = first(v.GARPMasterDelay, v.garpDelay)
+	v.GARPMasterRepeat = max(first(v.GARPMasterRepeat, v.garpRepeat), 1)
 	v.Strict = first(g.Strict, v.strict)
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
