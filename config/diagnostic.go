@@ -85,6 +85,18 @@ func (d Diagnostic) String() string {
 	return fmt.Sprintf("%v: %v: %s%s [%s]", d.Pos, d.Severity, d.Message, hint, d.Code)
 }
 
+// Span is the part of its source line that a remark is about: the word at its column, as bytes from start to end.
+func (d Diagnostic) Span(line string) (start, end int) {
+	start = min(max(d.Column-1, 0), len(line))
+	if length := strings.IndexAny(line[start:], " \t{}"); length > 0 {
+		return start, start + length
+	}
+	if start < len(line) && strings.IndexByte(" \t{}", line[start]) >= 0 {
+		return start, start + 1
+	}
+	return start, len(line)
+}
+
 // Diagnostics are remarks in the order of their places.
 type Diagnostics []Diagnostic
 

@@ -96,7 +96,7 @@ func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbos
 			fmt.Fprintf(w, "    by %s at %v\n", step.What, step.Pos)
 		}
 		if d.Severity != config.Note {
-			pointAt(w, source, d.Pos)
+			pointAt(w, source, d)
 		}
 	}
 	for _, code := range slices.Sorted(maps.Keys(told)) {
@@ -116,35 +116,26 @@ func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbos
 	}
 }
 
-// pointAt prints the line of a place with a caret under its column.
-func pointAt(w io.Writer, source map[string][]string, at config.Pos) {
-	lines, read := source[at.File]
+// pointAt prints the line of a remark and underlines what it is about.
+func pointAt(w io.Writer, source map[string][]string, d config.Diagnostic) {
+	lines, read := source[d.File]
 	if !read {
-		text, _ := os.ReadFile(at.File)
+		text, _ := os.ReadFile(d.File)
 		lines = strings.Split(string(text), "\n")
-		source[at.File] = lines
+		source[d.File] = lines
 	}
-	if at.Line < 1 || at.Line > len(lines) || at.Column < 1 || at.Column > len(lines[at.Line-1])+1 {
+	if d.Line < 1 || d.Line > len(lines) {
 		return
 	}
-	line := strings.TrimRight(lines[at.Line-1], "\r")
-	before := line[:min(at.Column-1, len(line))]
+	line := strings.TrimRight(lines[d.Line-1], "\r")
+	start, end := d.Span(line)
 	blank := strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return r
 		}
 		return ' '
-	}, before)
-	fmt.Fprintf(w, "    %s\n    %s%s\n", line, blank, underline(line[len(before):]))
-}
-
-// underline is as long as the first word of a text.
-func underline(text string) string {
-	end := strings.IndexAny(text, " \t{}")
-	if end < 0 {
-		end = len(text)
-	}
-	return "^" + strings.Repeat("~", max(utf8.RuneCountInString(text[:end])-1, 0))
+	}, line[:start])
+	fmt.Fprintf(w, "    %s\n    %s^%s\n", line, blank, strings.Repeat("~", max(utf8.RuneCountInString(line[start:end])-1, 0)))
 }
 
 // printAccepted lists what has no effect, each kind once.
