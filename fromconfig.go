@@ -41,6 +41,10 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
 		Announce: vrrp.Announce{Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh},
 	}
+	in.Group, in.Peers = v.MulticastGroup, v.UnicastPeers
+	if v.UnicastSource.IsValid() {
+		in.Source = v.UnicastSource
+	}
 	for _, a := range v.Addresses {
 		in.Addrs = append(in.Addrs, a.Prefix)
 	}

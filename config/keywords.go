@@ -141,6 +141,9 @@ func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
 			continue
 		}
 		checkPeer(d, e)
+		if len(e.Words) > 1 {
+			d.warnf(e.Words[1].Pos, "no-effect", "", "%s has no effect here: adverts of any TTL are taken", e.Words[1].Text)
+		}
 		a, err := netip.ParseAddr(e.Words[0].Text)
 		switch {
 		case err != nil:
@@ -220,7 +223,7 @@ func init() { // the tables refer to each other
 	}
 	setDecoded("", topKeywords, "virtual_server_group", "vrrp_sync_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 	setDecoded("global_defs", globalKeywords, "smtp_server", "enable_script_security", "script_user", "vrrp_strict", "dynamic_interfaces", "notification_email")
-	setDecoded("vrrp_instance", instanceKeywords, "unicast_src_ip", "unicast_peer", "mcast_dst_ip", "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
+	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
 		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_interface", "track_file", "track_process", "track_bfd")
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	initServers()

@@ -28,8 +28,6 @@ func (l loss) reason() string {
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"unicast_peer":    {Warning, ": adverts would go to all by multicast", "", true},
-	"mcast_dst_ip":    {Warning, ": adverts would go to the standard group", "", true},
 	"auth_hmac":       {Warning, ": adverts would go unsigned", "", true},
 	"use_vmac":        {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
 	"use_ipvlan":      {Warning, ": the interface's own addresses are used", "", false},

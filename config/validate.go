@@ -57,8 +57,7 @@ func (v *VRRPInstance) is6() bool {
 }
 
 func (d *decoder) validateInstance(v *VRRPInstance) {
-	unicast := len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid()
-	if v.Interface == "" && (!unicast || v.VMAC || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
+	if v.Interface == "" && (!unicast(v) || v.VMAC || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
 		d.errorf(v.Pos, "missing-keyword", "add interface IF", "instance %s has no interface", v.Name)
 	}
 	if v.VRID == 0 {
@@ -77,6 +76,8 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		v.PreemptDelay = 0
 	}
 }
+
+func unicast(v *VRRPInstance) bool { return len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid() }
 
 func (d *decoder) validateAddresses(v *VRRPInstance) {
 	switch {
@@ -98,8 +99,8 @@ func (d *decoder) validateAddresses(v *VRRPInstance) {
 		d.noAddressOptions(v, a)
 	}
 	v.Addresses = kept
-	if v.is6() {
-		d.notHeld(v.Pos, "instance %s: IPv6 is not spoken here yet", v.Name)
+	if v.Interface == "" && unicast(v) {
+		d.notHeld(v.Pos, "instance %s: unicast without an interface is not spoken here yet: add interface IF", v.Name)
 	}
 }
 

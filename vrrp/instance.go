@@ -23,11 +23,17 @@ type Instance struct {
 	Priority uint8
 	// Interval between adverts; see [Advertisement]. 0 means 1 s.
 	Interval time.Duration
-	// Addrs are the virtual addresses, advertised in this order. The prefix length is that of the address as it is put on
+	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 needs version 3. The prefix length is that of the address as it is put on
 	// the interface: /32 unless the address shall bring a route to its network.
 	Addrs []netip.Prefix
-	// Source is the source address of adverts. The zero Addr means the interface's first address that is not virtual.
+	// Source is the source address of adverts. The zero Addr means the interface's first address that is not virtual; for
+	// IPv6 its first link-local one.
 	Source netip.Addr
+	// Group is the multicast group that adverts are sent to. The zero Addr means [GroupIPv4] or [GroupIPv6].
+	Group netip.Addr
+	// Peers, if there are any, get adverts by unicast, one copy each, and the group gets none. Of a received advert neither
+	// the TTL nor the sender is checked then.
+	Peers []netip.Addr
 	// NoPreempt keeps a lower-priority MASTER in office. An owner always preempts (RFC 9568, Section 6.1).
 	NoPreempt bool
 	// PreemptDelay is how long a lower-priority MASTER is left in office once it was heard. 0 means not at all.
@@ -56,8 +62,19 @@ func (in *Instance) version() uint8          { return or(in.Version, 3) }
 func (in *Instance) priority() uint8         { return or(in.Priority, 100) }
 func (in *Instance) interval() time.Duration { return or(in.Interval, time.Second) }
 func (in *Instance) owner() bool             { return in.priority() == 255 }
+func (in *Instance) unicast() bool           { return len(in.Peers) > 0 }
 func (a Announce) rounds() int               { return or(a.Rounds, 5) }
 func (a Announce) delay() time.Duration      { return or(a.Delay, 5*time.Second) }
+
+// is6 is the family of the instance.
+func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
+
+func (in *Instance) group() netip.Addr {
+	if in.is6() {
+		return or(in.Group, GroupIPv6)
+	}
+	return or(in.Group, GroupIPv4)
+}
 
 func or[T comparable](v, zero T) T {
 	var none T
@@ -83,15 +100,14 @@ func (in *Instance) String() string {
 // Equal says whether two wishes are the same.
 func (in *Instance) Equal(other *Instance) bool {
 	a, b := *in, *other
-	a.Addrs, b.Addrs = nil, nil
-	return slices.Equal(in.Addrs, other.Addrs) && a.sameScalars(&b)
+	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Peers, other.Peers) && a.sameScalars(&b)
 }
 
 func (in *Instance) sameScalars(o *Instance) bool {
 	return in.String() == o.String() && in.Interface == o.Interface && in.VRID == o.VRID && in.version() == o.version() &&
 		in.priority() == o.priority() && in.interval() == o.interval() && in.Source == o.Source && in.NoPreempt == o.NoPreempt &&
 		in.PreemptDelay == o.PreemptDelay && in.AuthType == o.AuthType && in.Password == o.Password && in.Checksum == o.Checksum &&
-		in.Announce == o.Announce
+		in.Announce == o.Announce && in.group() == o.group()
 }
 
 // Validate reports everything that is wrong with the wish, joined.
@@ -133,14 +149,22 @@ func (in *Instance) validateAddrs(bad func(string, ...any)) {
 		switch {
 		case !p.IsValid():
 			bad("virtual address %v is not valid", p)
-		case !p.Addr().Is4():
-			bad("%w: virtual address %v: only IPv4 is implemented", ErrAddressFamily, p)
+		case p.Addr().Is6() != in.is6():
+			bad("%w: virtual address %v is not of the family of %v: use an instance for each", ErrAddressFamily, p, in.Addrs[0])
 		case seen[p.Addr()]:
 			bad("virtual address %v is there twice", p)
 		}
 		seen[p.Addr()] = true
 	}
-	if in.Source.IsValid() && !in.Source.Is4() {
-		bad("%w: source %v: only IPv4 is implemented", ErrAddressFamily, in.Source)
+	if in.is6() && in.version() == 2 {
+		bad("%w 2 is for IPv4: use version 3", ErrVersion)
+	}
+	for _, other := range append([]netip.Addr{in.Source, in.Group}, in.Peers...) {
+		if other.IsValid() && other.Is6() != in.is6() {
+			bad("%w: %v is not of the family of the virtual addresses", ErrAddressFamily, other)
+		}
+	}
+	if in.Group.IsValid() && !in.Group.IsMulticast() {
+		bad("group %v is no multicast address", in.Group)
 	}
 }

@@ -13,13 +13,14 @@ type Network interface {
 	// Watch calls changed whenever links or addresses may have changed, until ctx ends; it may call too often, never too
 	// seldom.
 	Watch(ctx context.Context, changed func()) error
-	// Open opens a socket for adverts on an interface that is up.
-	Open(name string) (Conn, error)
+	// Open opens a socket for adverts on an interface that is up. It hears what is sent to the multicast group, and to the
+	// host itself, of the group's family.
+	Open(name string, group netip.Addr) (Conn, error)
 	// AddAddr puts an address on the interface. One that is there already is no error.
 	AddAddr(name string, addr netip.Prefix) error
 	// RemoveAddr takes an address off the interface. One that is not there is no error.
 	RemoveAddr(name string, addr netip.Prefix) error
-	// Announce tells the link once that addr is here: gratuitous ARP.
+	// Announce tells the link once that addr is here: gratuitous ARP, or an unsolicited neighbour advertisement.
 	Announce(name string, addr netip.Addr) error
 }
 
@@ -29,7 +30,7 @@ type Link struct {
 	Index int
 	// Up says whether it is up and has carrier.
 	Up bool
-	// Addrs are its IPv4 addresses, virtual ones included, in the kernel's order.
+	// Addrs are its addresses that can be used, virtual ones included, in the kernel's order.
 	Addrs []netip.Prefix
 }
 
@@ -39,8 +40,8 @@ type Conn interface {
 	Wait() error
 	// Recv reads one packet into buf without blocking. ok is false when there is none.
 	Recv(buf []byte) (p Packet, ok bool, err error)
-	// Send sends one VRRP message from src to the group.
-	Send(message []byte, src netip.Addr) error
+	// Send sends one VRRP message from src to the group or to a peer.
+	Send(message []byte, src, dst netip.Addr) error
 	// Close ends Wait.
 	Close() error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -14,15 +15,16 @@ import (
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
 type hostNetwork struct {
 	mu    sync.Mutex // guards conns
-	conns map[int]*packet.Conn
+	conns map[frameKey]*packet.Conn
 }
 
-func newHostNetwork() Network { return &hostNetwork{conns: make(map[int]*packet.Conn)} }
+func newHostNetwork() Network { return &hostNetwork{conns: make(map[frameKey]*packet.Conn)} }
 
 func (*hostNetwork) Link(name string) (Link, error) {
 	link, err := linkByName(name)
@@ -31,14 +33,16 @@ func (*hostNetwork) Link(name string) (Link, error) {
 	}
 	attrs := link.Attrs()
 	l := Link{Index: attrs.Index, Up: attrs.RawFlags&unix.IFF_UP != 0 && attrs.RawFlags&unix.IFF_LOWER_UP != 0}
-	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return Link{}, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addrs {
-		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		ip, _ := netip.AddrFromSlice(a.IP)
 		bits, _ := a.Mask.Size()
-		l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, bits))
+		if a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 {
+			l.Addrs = append(l.Addrs, netip.PrefixFrom(ip.Unmap(), bits))
+		}
 	}
 	return l, nil
 }
@@ -131,13 +135,19 @@ func (*hostNetwork) RemoveAddr(name string, addr netip.Prefix) error {
 
 func netlinkAddr(p netip.Prefix) *netlink.Addr {
 	ip := p.Addr().AsSlice()
-	return &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(p.Bits(), len(ip)*8)}}
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(p.Bits(), len(ip)*8)}}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD // the election has decided whose it is
+		if p.IsSingleIP() {
+			a.ValidLft = math.MaxUint32 // and PreferedLft 0: not a source of what this host sends on its own behalf
+		}
+	}
+	return a
 }
 
 var ethernetBroadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// Announce broadcasts an ARP request whose sender and target are the address (RFC 5227, Section 3 calls it an
-// announcement): it renews the entry of everyone who has one, and moves the MAC in switches.
+// Announce tells the link by ARP, or by neighbour discovery.
 func (h *hostNetwork) Announce(name string, addr netip.Addr) error {
 	ifi, err := net.InterfaceByName(name)
 	if err != nil {
@@ -146,6 +156,15 @@ func (h *hostNetwork) Announce(name string, addr netip.Addr) error {
 	if ifi.Flags&net.FlagLoopback != 0 || len(ifi.HardwareAddr) != 6 {
 		return nil
 	}
+	if addr.Is6() {
+		return h.announceND(ifi, addr)
+	}
+	return h.announceARP(ifi, addr)
+}
+
+// announceARP broadcasts an ARP request whose sender and target are the address (RFC 5227, Section 3 calls it an
+// announcement): it renews the entry of everyone who has one, and moves the MAC in switches.
+func (h *hostNetwork) announceARP(ifi *net.Interface, addr netip.Addr) error {
 	frame, err := arp.NewPacket(arp.OperationRequest, ifi.HardwareAddr, addr, ethernetBroadcast, addr)
 	if err != nil {
 		return err
@@ -154,53 +173,68 @@ func (h *hostNetwork) Announce(name string, addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	conn, err := h.arpConn(ifi)
+	return h.sendFrame(ifi, unix.ETH_P_ARP, payload, ethernetBroadcast)
+}
+
+// sendFrame sends on a socket that is kept for sending.
+func (h *hostNetwork) sendFrame(ifi *net.Interface, protocol int, payload []byte, to net.HardwareAddr) error {
+	conn, err := h.frameConn(ifi, protocol)
 	if err != nil {
 		return err
 	}
-	if _, err = conn.WriteTo(payload, &packet.Addr{HardwareAddr: ethernetBroadcast}); err != nil {
-		h.forget(ifi.Index)
+	if _, err = conn.WriteTo(payload, &packet.Addr{HardwareAddr: to}); err != nil {
+		h.forget(frameKey{ifi.Index, protocol})
 	}
 	return err
 }
 
-// arpConn is a socket for sending only; packets of type 0 never arrive.
-func (h *hostNetwork) arpConn(ifi *net.Interface) (*packet.Conn, error) {
+// frameKey is an interface and a protocol.
+type frameKey struct{ index, protocol int }
+
+func (h *hostNetwork) frameConn(ifi *net.Interface, protocol int) (*packet.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if conn, ok := h.conns[ifi.Index]; ok {
+	key := frameKey{ifi.Index, protocol}
+	if conn, ok := h.conns[key]; ok {
 		return conn, nil
 	}
-	conn, err := packet.Listen(ifi, packet.Datagram, unix.ETH_P_ARP, nil)
+	conn, err := packet.Listen(ifi, packet.Datagram, protocol, nil)
 	if err == nil {
-		h.conns[ifi.Index] = conn
+		err = conn.SetBPF([]bpf.RawInstruction{{Op: 6}}) // ret 0: nothing that arrives is for us
+	}
+	if err == nil {
+		h.conns[key] = conn
 	}
 	return conn, err
 }
 
-func (h *hostNetwork) forget(index int) {
+func (h *hostNetwork) forget(key frameKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if conn, ok := h.conns[index]; ok {
+	if conn, ok := h.conns[key]; ok {
 		_ = conn.Close()
-		delete(h.conns, index)
+		delete(h.conns, key)
 	}
 }
 
 // Open makes a raw socket that is bound to the interface, hears the group on it alone, and hears not itself.
-func (*hostNetwork) Open(name string) (Conn, error) {
+func (*hostNetwork) Open(name string, group netip.Addr) (Conn, error) {
 	ifi, err := net.InterfaceByName(name)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, Protocol)
+	family := unix.AF_INET
+	if group.Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, Protocol)
 	if errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("vrrp: raw socket: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vrrp: raw socket: %w", err)
 	}
-	if err := configure(fd, ifi); err != nil {
+	if err := configure(fd, ifi, group); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("vrrp: socket on %s: %w", name, err)
 	}
@@ -210,24 +244,34 @@ func (*hostNetwork) Open(name string) (Conn, error) {
 		file.Close()
 		return nil, err
 	}
+	if group.Is6() {
+		return &rawConn6{rawConn{file: file, raw: raw, index: int32(ifi.Index)}}, nil
+	}
 	return &rawConn{file: file, raw: raw, index: int32(ifi.Index)}, nil
 }
 
 // precedence is Internetwork Control (RFC 791), as keepalived marks its adverts.
 const precedence = 0xc0
 
-func configure(fd int, ifi *net.Interface) error {
-	group := &unix.IPMreqn{Multiaddr: GroupIPv4.As4(), Ifindex: int32(ifi.Index)}
-	return errors.Join(
+func configure(fd int, ifi *net.Interface, to netip.Addr) error {
+	common := errors.Join(
 		unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, ifi.Name),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, 6), // ahead of bulk traffic in the queues
+	)
+	if to.Is6() {
+		return errors.Join(common, configure6(fd, ifi, to))
+	}
+	group := &unix.IPMreqn{Multiaddr: to.As4(), Ifindex: int32(ifi.Index)}
+	return errors.Join(
+		common,
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0),
 		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group),
 		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, group),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 255),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 255),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, precedence),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, 6), // ahead of bulk traffic in the queues
 	)
 }
 
@@ -275,13 +319,19 @@ func parseIPv4(b []byte) Packet {
 }
 
 // Send pins source and interface by IP_PKTINFO; the kernel writes the IP header.
-func (c *rawConn) Send(message []byte, src netip.Addr) error {
+func (c *rawConn) Send(message []byte, src, dst netip.Addr) error {
 	info := unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: c.index, Spec_dst: src.As4()})
-	to := &unix.SockaddrInet4{Addr: GroupIPv4.As4()}
+	return c.send(message, info, &unix.SockaddrInet4{Addr: dst.As4()}, dst)
+}
+
+// send keeps multicast from leaving through a gateway.
+func (c *rawConn) send(message, info []byte, to unix.Sockaddr, dst netip.Addr) error {
+	flags := unix.MSG_DONTWAIT
+	if dst.IsMulticast() {
+		flags |= unix.MSG_DONTROUTE
+	}
 	var err error
-	control := c.raw.Control(func(fd uintptr) {
-		err = unix.Sendmsg(int(fd), message, info, to, unix.MSG_DONTROUTE|unix.MSG_DONTWAIT)
-	})
+	control := c.raw.Control(func(fd uintptr) { err = unix.Sendmsg(int(fd), message, info, to, flags) })
 	return errors.Join(control, os.NewSyscallError("sendmsg", err))
 }
 

@@ -23,8 +23,8 @@ func (h inHost) Link(name string) (l vrrp.Link, err error) {
 	err = h.host.Do(func() error { l, err = h.Network.Link(name); return err })
 	return l, err
 }
-func (h inHost) Open(name string) (c vrrp.Conn, err error) {
-	err = h.host.Do(func() error { c, err = h.Network.Open(name); return err })
+func (h inHost) Open(name string, group netip.Addr) (c vrrp.Conn, err error) {
+	err = h.host.Do(func() error { c, err = h.Network.Open(name, group); return err })
 	return c, err
 }
 func (h inHost) AddAddr(name string, a netip.Prefix) error {

@@ -20,7 +20,7 @@ func unsupported() error {
 
 func (hostNetwork) Link(string) (Link, error)             { return Link{}, unsupported() }
 func (hostNetwork) Watch(context.Context, func()) error   { return unsupported() }
-func (hostNetwork) Open(string) (Conn, error)             { return nil, unsupported() }
+func (hostNetwork) Open(string, netip.Addr) (Conn, error) { return nil, unsupported() }
 func (hostNetwork) AddAddr(string, netip.Prefix) error    { return unsupported() }
 func (hostNetwork) RemoveAddr(string, netip.Prefix) error { return unsupported() }
 func (hostNetwork) Announce(string, netip.Addr) error     { return unsupported() }

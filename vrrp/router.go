@@ -51,7 +51,7 @@ type Router struct {
 
 	mu       sync.Mutex // guards the fields below; held for each step of the loop
 	runners  []*runner
-	ports    map[string]*port
+	ports    map[portKey]*port
 	tracking map[string]Tracking
 	running  bool
 	advert   Advertisement // of the packet being handled
@@ -64,7 +64,7 @@ func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, notifier: newNotifier(o.OnTransition),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), readable: make(chan *port),
-		ports: make(map[string]*port), tracking: make(map[string]Tracking),
+		ports: make(map[portKey]*port), tracking: make(map[string]Tracking),
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -118,14 +118,16 @@ func ValidateAll(instances []Instance) error {
 	for i := range instances {
 		in := &instances[i]
 		errs = append(errs, in.Validate())
-		id := instanceKey{in.Interface, in.VRID, 0}
+		id := instanceKey{in.Interface, in.VRID, 0, in.is6(), in.group()}
 		if names[in.String()] {
 			errs = append(errs, fmt.Errorf("vrrp: two instances are named %s", in))
-		} else if other, taken := ids[id]; taken {
+		} else if other, taken := ids[id]; taken && !in.unicast() {
 			errs = append(errs, fmt.Errorf("vrrp: instances %s and %s both have VRID %d on %s", other, in, in.VRID, in.Interface))
 		}
 		names[in.String()] = true
-		ids[id] = in.String()
+		if !in.unicast() {
+			ids[id] = in.String()
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -134,9 +136,19 @@ type instanceKey struct {
 	iface   string
 	vrid    uint8
 	version uint8
+	six     bool
+	group   netip.Addr
 }
 
-func (in *Instance) key() instanceKey { return instanceKey{in.Interface, in.VRID, in.version()} }
+func (in *Instance) key() instanceKey {
+	return instanceKey{in.Interface, in.VRID, in.version(), in.is6(), in.group()}
+}
+
+// portKey is what sockets are shared by.
+type portKey struct {
+	iface string
+	group netip.Addr
+}
 
 // SetTracking tells what the host application's own health says about the named instance. It holds until the next call,
 // also for an instance of that name that is set later.
@@ -245,7 +257,7 @@ func (r *Router) drain(now time.Time, p *port) {
 	for p.conn != nil {
 		packet, ok, err := p.conn.Recv(r.buf[:])
 		if err != nil {
-			r.log.Warn("receive adverts", "interface", p.name, "error", err)
+			r.log.Warn("receive adverts", "interface", p.key.iface, "error", err)
 			p.close()
 			r.poke()
 			return
@@ -261,7 +273,7 @@ func (r *Router) receive(now time.Time, p *port, packet Packet) {
 	if len(packet.Message) < 2 {
 		return
 	}
-	x := r.find(p.name, packet.Message[1])
+	x := r.find(p, packet)
 	if x == nil || packet.Src == x.source {
 		return // another group's, or our own looped back
 	}
@@ -289,13 +301,22 @@ func (r *Router) reject(x *runner, from netip.Addr, err error) {
 	r.log.Warn("advert rejected", "instance", x.in.String(), "from", from, "error", err)
 }
 
-func (r *Router) find(iface string, vrid uint8) *runner {
+// find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
+// the first one's.
+func (r *Router) find(p *port, packet Packet) (found *runner) {
 	for _, x := range r.runners {
-		if x.in.VRID == vrid && x.in.Interface == iface {
+		ours := x.in.VRID == packet.Message[1] && x.in.Interface == p.key.iface && x.in.group() == p.key.group
+		if !ours || x.in.unicast() == packet.Dst.IsMulticast() {
+			continue
+		}
+		if !x.in.unicast() || slices.Contains(x.in.Peers, packet.Src) {
 			return x
 		}
+		if found == nil {
+			found = x
+		}
 	}
-	return nil
+	return found
 }
 
 // step is the only way to a Machine: it carries out, in order, what the Machine wants done.
@@ -306,7 +327,7 @@ func (r *Router) step(now time.Time, x *runner, ev Event) {
 }
 
 func (r *Router) execute(x *runner, a Action) {
-	p := r.port(x.in.Interface)
+	p := r.port(&x.in)
 	switch a := a.(type) {
 	case SendAdvert:
 		r.send(p, x, a.Priority)
@@ -338,23 +359,33 @@ func (r *Router) send(p *port, x *runner, priority uint8) {
 		Version: x.in.version(), VRID: x.in.VRID, Priority: priority, Interval: x.in.interval(), Addrs: x.addrs,
 		AuthType: x.in.AuthType, AuthData: x.in.authData(), Checksum: x.in.Checksum,
 	}
+	if !x.in.unicast() {
+		r.sendTo(p, x, &advert, x.in.group())
+	}
+	for _, peer := range x.in.Peers {
+		r.sendTo(p, x, &advert, peer)
+	}
+	if priority == 0 {
+		x.stats.PriorityZeroSent++
+	}
+}
+
+// sendTo sends one copy. One that cannot be sent keeps none of the others back.
+func (r *Router) sendTo(p *port, x *runner, advert *Advertisement, dst netip.Addr) {
 	var err error
-	r.packet, err = advert.AppendPacket(r.packet[:0], x.source, GroupIPv4)
+	r.packet, err = advert.AppendPacket(r.packet[:0], x.source, dst)
 	if err == nil && p.conn == nil {
 		err = fmt.Errorf("no socket: %w", fs.ErrClosed)
 	}
 	if err == nil {
-		err = p.conn.Send(r.packet, x.source)
+		err = p.conn.Send(r.packet, x.source, dst)
 	}
 	if err != nil {
 		x.stats.SendErrors++
-		r.log.Debug("send advert", "instance", x.in.String(), "error", err)
+		r.log.Debug("send advert", "instance", x.in.String(), "to", dst, "error", err)
 		return
 	}
 	x.stats.AdvertsSent++
-	if priority == 0 {
-		x.stats.PriorityZeroSent++
-	}
 }
 
 // The slow work. It runs on the interface's worker, with copies of everything it needs.
@@ -413,7 +444,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	if x.machine.State() != Master {
 		return
 	}
-	p := r.port(in.Interface)
+	p := r.port(&in)
 	p.work.Add(r.removeAddrs(x, without(old.Addrs, in.Addrs)))
 	if added := without(in.Addrs, old.Addrs); len(added) > 0 {
 		p.work.Add(r.addAddrs(x, added))
@@ -434,11 +465,11 @@ func (r *Router) refresh(now time.Time) {
 	for _, x := range r.runners {
 		r.refreshOne(now, x)
 	}
-	for name, p := range r.ports {
-		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.Interface == name }) {
+	for key, p := range r.ports {
+		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.portKey() == key }) {
 			p.close()
 			p.work.Finish()
-			delete(r.ports, name)
+			delete(r.ports, key)
 		}
 	}
 }
@@ -467,23 +498,23 @@ func (r *Router) refreshOne(now time.Time, x *runner) {
 
 // usable tells the address to send from, or why there is none. It opens the interface's socket when that is due.
 func (r *Router) usable(x *runner) (netip.Addr, string) {
-	p := r.port(x.in.Interface)
-	link, err := r.net.Link(p.name)
+	p := r.port(&x.in)
+	link, err := r.net.Link(p.key.iface)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		p.close()
-		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", p.name)
+		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", p.key.iface)
 	case err != nil:
-		return netip.Addr{}, fmt.Sprintf("interface %s: %v", p.name, err)
+		return netip.Addr{}, fmt.Sprintf("interface %s: %v", p.key.iface, err)
 	case !link.Up:
-		return netip.Addr{}, fmt.Sprintf("interface %s is down", p.name)
+		return netip.Addr{}, fmt.Sprintf("interface %s is down", p.key.iface)
 	}
 	source := r.sourceOn(link, x)
 	if !source.IsValid() {
-		return source, fmt.Sprintf("interface %s has no IPv4 address to send adverts from", p.name)
+		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", p.key.iface, familyName(x.in.is6()))
 	}
 	if err := p.open(r, link.Index); err != nil {
-		return source, fmt.Sprintf("interface %s: %v", p.name, err)
+		return source, fmt.Sprintf("interface %s: %v", p.key.iface, err)
 	}
 	return source, ""
 }
@@ -495,7 +526,7 @@ func (r *Router) sourceOn(link Link, x *runner) netip.Addr {
 	}
 	var first netip.Addr
 	for _, p := range link.Addrs {
-		if r.virtual(p.Addr()) {
+		if p.Addr().Is6() != x.in.is6() || x.in.is6() && !p.Addr().IsLinkLocalUnicast() || r.virtual(p.Addr()) {
 			continue
 		}
 		if p.Addr() == x.source {
@@ -517,11 +548,21 @@ func (r *Router) virtual(addr netip.Addr) bool {
 	return false
 }
 
-func (r *Router) port(name string) *port {
-	p, ok := r.ports[name]
+func familyName(six bool) string {
+	if six {
+		return "link-local IPv6"
+	}
+	return "IPv4"
+}
+
+func (in *Instance) portKey() portKey { return portKey{in.Interface, in.group()} }
+
+func (r *Router) port(in *Instance) *port {
+	key := in.portKey()
+	p, ok := r.ports[key]
 	if !ok {
-		p = &port{name: name, work: serial.NewQueue()}
-		r.ports[name] = p
+		p = &port{key: key, work: serial.NewQueue()}
+		r.ports[key] = p
 	}
 	return p
 }
@@ -540,7 +581,7 @@ func (r *Router) stop() {
 		select {
 		case <-p.work.Done():
 		case <-late:
-			r.log.Error("addresses could not be removed in time", "interface", p.name)
+			r.log.Error("addresses could not be removed in time", "interface", p.key.iface)
 		}
 		p.close()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,60 @@ func TestTwoRouters(t *testing.T) {
 	})
 }
 
+// TestModes: the same election by IPv6, by unicast and on another group; strangers of another mode do not take part.
+func TestModes(t *testing.T) {
+	addrs := func(list ...string) (out []netip.Addr) {
+		for _, a := range list {
+			out = append(out, netip.MustParseAddr(a))
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		a, b, vip string
+		mode      func(in *vrrp.Instance, peer string)
+	}{
+		"IPv6":          {"fe80::1", "fe80::2", "fe80::100", func(*vrrp.Instance, string) {}},
+		"unicast":       {"10.0.0.1", "10.0.0.2", "10.0.0.100", func(in *vrrp.Instance, peer string) { in.Peers = addrs("10.0.0.77", peer) }},
+		"IPv6 unicast":  {"fe80::1", "fe80::2", "2001:db8::100", func(in *vrrp.Instance, peer string) { in.Peers = addrs(peer) }},
+		"another group": {"10.0.0.1", "10.0.0.2", "10.0.0.100", func(in *vrrp.Instance, _ string) { in.Group = addrs("224.0.0.99")[0] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lan := vrrptest.NewLAN()
+				wish := func(priority uint8, peer string) vrrp.Instance {
+					in := instance(priority)
+					vip := netip.MustParseAddr(c.vip)
+					in.Addrs = []netip.Prefix{netip.PrefixFrom(vip, vip.BitLen())}
+					c.mode(&in, peer)
+					return in
+				}
+				holders := func(want ...string) {
+					t.Helper()
+					if got := lan.Holders(c.vip); !slices.Equal(got, want) {
+						t.Errorf("holders: %v, want %v", got, want)
+					}
+				}
+				boot(t, lan.Host(c.a), wish(100, c.b))
+				time.Sleep(5 * time.Second)
+				holders(c.a)
+				b := boot(t, lan.Host(c.b), wish(200, c.a))
+				time.Sleep(5 * time.Second)
+				holders(c.b)
+				stranger := instance(250)
+				stranger.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.200/32")}
+				boot(t, lan.Host("10.0.0.9"), stranger)
+				time.Sleep(10 * time.Second)
+				if holders(c.b); len(lan.Holders("10.0.0.200")) == 0 {
+					t.Error("the stranger does not hold its own address")
+				}
+				b.stop()
+				time.Sleep(time.Second)
+				holders(c.a)
+			})
+		})
+	}
+}
+
 // TestLateTimerReadsAdvertsFirst: a Router that nobody told of the MASTER's adverts finds its timer run out and the adverts
 // in its socket, as a process does that was stopped for a while. It must stay BACKUP.
 func TestLateTimerReadsAdvertsFirst(t *testing.T) {
@@ -142,8 +197,8 @@ func TestLateTimerReadsAdvertsFirst(t *testing.T) {
 // untold is a host whose sockets never say that there is something to read.
 type untold struct{ *vrrptest.Host }
 
-func (u untold) Open(name string) (vrrp.Conn, error) {
-	c, err := u.Host.Open(name)
+func (u untold) Open(name string, group netip.Addr) (vrrp.Conn, error) {
+	c, err := u.Host.Open(name, group)
 	return &mute{Conn: c, closed: make(chan struct{})}, err
 }
 

@@ -127,9 +127,9 @@ func (r *Router) Status() []InstanceStatus {
 	return all
 }
 
-// port is an interface in use: its socket, and the worker that does what takes time on it.
+// port is an interface in use, with one group: its socket, and the worker that does what takes time on it.
 type port struct {
-	name  string
+	key   portKey
 	work  *serial.Queue
 	conn  Conn
 	index int   // of the link that conn was opened on
@@ -144,7 +144,7 @@ func (p *port) open(r *Router, index int) error {
 		return nil
 	}
 	p.close()
-	p.conn, p.err = r.net.Open(p.name)
+	p.conn, p.err = r.net.Open(p.key.iface, p.key.group)
 	if p.err != nil {
 		return p.err
 	}

@@ -10,7 +10,7 @@ import (
 // is one of this package's Err values, wrapped with what was seen and what was expected.
 func (a *Advertisement) Validate(in *Instance, ttl uint8) error {
 	switch {
-	case ttl != 255:
+	case ttl != 255 && !in.unicast():
 		return fmt.Errorf("%w: %d: the packet came through a router or is forged", ErrTTL, ttl)
 	case a.Version != in.version():
 		return fmt.Errorf("%w %d, this instance speaks %d", ErrVersion, a.Version, in.version())

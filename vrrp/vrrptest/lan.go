@@ -43,14 +43,21 @@ type LAN struct {
 // NewLAN makes a LAN without hosts.
 func NewLAN() *LAN { return new(LAN) }
 
-// Host adds a host with one address on the LAN's /24. Its interface is up.
+// Host adds a host with one address on the LAN's /24, or /64 for IPv6. Its interface is up.
 func (l *LAN) Host(addr string) *Host {
 	a := netip.MustParseAddr(addr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := &Host{lan: l, addr: a, index: 1, up: true, addrs: []netip.Prefix{netip.PrefixFrom(a, 24)}}
+	h := &Host{lan: l, addr: a, index: 1, up: true, addrs: []netip.Prefix{own(a)}}
 	l.hosts = append(l.hosts, h)
 	return h
+}
+
+func own(a netip.Addr) netip.Prefix {
+	if a.Is6() {
+		return netip.PrefixFrom(a, 64)
+	}
+	return netip.PrefixFrom(a, 24)
 }
 
 // Trace lists what was announced and which addresses came and went, in order, as "10.0.0.1 add 10.0.0.100/32".
@@ -105,7 +112,7 @@ func (h *Host) Remove() { h.change(func() { h.missing, h.addrs = true, nil }) }
 
 // Create makes the interface anew, with the host's own address only.
 func (h *Host) Create() {
-	h.change(func() { h.missing, h.index, h.addrs = false, h.index+1, []netip.Prefix{netip.PrefixFrom(h.addr, 24)} })
+	h.change(func() { h.missing, h.index, h.addrs = false, h.index+1, []netip.Prefix{own(h.addr)} })
 }
 
 func (h *Host) set(f func()) {
@@ -146,8 +153,8 @@ func (h *Host) Watch(ctx context.Context, changed func()) error {
 }
 
 // Open implements [vrrp.Network].
-func (h *Host) Open(string) (vrrp.Conn, error) {
-	c := &conn{host: h, more: make(chan struct{}, 1), closed: make(chan struct{})}
+func (h *Host) Open(_ string, group netip.Addr) (vrrp.Conn, error) {
+	c := &conn{host: h, group: group, more: make(chan struct{}, 1), closed: make(chan struct{})}
 	h.set(func() { h.conns = append(h.conns, c) })
 	return c, nil
 }
@@ -205,7 +212,9 @@ func (l *LAN) deliver(sender *Host, p vrrp.Packet) {
 			continue
 		}
 		for _, c := range h.conns {
-			c.push(p)
+			if c.hears(p.Dst) {
+				c.push(p)
+			}
 		}
 	}
 }
@@ -213,12 +222,21 @@ func (l *LAN) deliver(sender *Host, p vrrp.Packet) {
 // conn is a socket on a host.
 type conn struct {
 	host   *Host
+	group  netip.Addr
 	more   chan struct{} // holds a token while the queue may have something
 	closed chan struct{}
 	once   sync.Once
 
 	mu    sync.Mutex // guards queue
 	queue []vrrp.Packet
+}
+
+// hears says whether a packet to dst reaches the socket: by its group, or by an address of its host.
+func (c *conn) hears(dst netip.Addr) bool {
+	if dst.IsMulticast() {
+		return dst == c.group
+	}
+	return dst.Is6() == c.group.Is6() && slices.ContainsFunc(c.host.addrs, func(p netip.Prefix) bool { return p.Addr() == dst })
 }
 
 func (c *conn) push(p vrrp.Packet) {
@@ -261,8 +279,8 @@ func (c *conn) Recv(buf []byte) (vrrp.Packet, bool, error) {
 	return p, true, nil
 }
 
-func (c *conn) Send(message []byte, src netip.Addr) error {
-	p := vrrp.Packet{Message: slices.Clone(message), Src: src, Dst: vrrp.GroupIPv4, TTL: 255}
+func (c *conn) Send(message []byte, src, dst netip.Addr) error {
+	p := vrrp.Packet{Message: slices.Clone(message), Src: src, Dst: dst, TTL: 255}
 	delay := c.host.lan.Delay
 	if delay == 0 {
 		delay = 100 * time.Microsecond
