@@ -11,18 +11,23 @@ import (
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
-var vip = netip.MustParseAddr("10.9.0.100")
+var vip, vip6 = netip.MustParseAddr("10.9.0.100"), netip.MustParseAddr("fe80::9:100")
 
 // dialect is a way to speak VRRP, in the words of the configuration that both peers get.
 type dialect struct {
 	name     string
 	interval time.Duration
 	lines    string
+	vip      netip.Addr
+	unicast  bool
 }
 
 var dialects = []dialect{
-	{"v2 PASS", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }"},
-	{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5"},
+	{"v2 PASS", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }", vip, false},
+	{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, false},
+	{"v3 IPv6", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip6, false},
+	{"v2 unicast", time.Second, "version 2\n advert_int 1", vip, true},
+	{"v3 unicast", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, true},
 }
 
 // router is one of the two peers: the same file, read by one program or the other.
@@ -30,14 +35,19 @@ type router struct {
 	name     string
 	host     *lab.Host
 	priority int
+	vip      netip.Addr
 	file     string
 	process  *lab.Process
 }
 
-func (d dialect) router(t *testing.T, n *lab.Net, name, addr string, priority int) *router {
-	conf := fmt.Sprintf("vrrp_instance web {\n interface eth0\n state BACKUP\n virtual_router_id 51\n priority %d\n %s\n virtual_ipaddress {\n %v/24\n }\n}\n",
-		priority, d.lines, vip)
-	return &router{name: name, host: n.Host(name, addr), priority: priority, file: write(t, name+".conf", conf)}
+func (d dialect) router(t *testing.T, n *lab.Net, name, addr, peer string, priority int) *router {
+	lines := d.lines
+	if d.unicast {
+		lines += fmt.Sprintf("\n unicast_src_ip %s\n unicast_peer {\n %s\n }", addr, peer)
+	}
+	conf := fmt.Sprintf("vrrp_instance web {\n interface eth0\n state BACKUP\n virtual_router_id 51\n priority %d\n %s\n virtual_ipaddress {\n %v/%d\n }\n}\n",
+		priority, lines, d.vip, d.vip.BitLen())
+	return &router{name: name, host: n.Host(name, addr+"/24"), priority: priority, vip: d.vip, file: write(t, name+".conf", conf)}
 }
 
 func (r *router) start(t *testing.T) {
@@ -52,7 +62,7 @@ func (r *router) start(t *testing.T) {
 	says(t, r.process, "Entering BACKUP STATE")
 }
 
-func (r *router) holds() bool { return r.host.Has(vip) }
+func (r *router) holds() bool { return r.host.Has(r.vip) }
 
 func (r *router) skew(d dialect) time.Duration {
 	return time.Duration(256-r.priority) * d.interval / 256 // version 2 says seconds, and its interval is one
@@ -83,8 +93,8 @@ func TestDirectorAndKeepalived(t *testing.T) {
 
 func pair(t *testing.T, d dialect, strong, weak string) (high, low *router, wire *lab.Capture) {
 	n := lab.New(t)
-	wire = n.Host("tap").Capture()
-	return d.router(t, n, strong, "10.9.0.1/24", 200), d.router(t, n, weak, "10.9.0.2/24", 100), wire
+	high, low = d.router(t, n, strong, "10.9.0.1", "10.9.0.2", 200), d.router(t, n, weak, "10.9.0.2", "10.9.0.1", 100)
+	return high, low, low.host.Capture()
 }
 
 // strongFirst: the weaker one finds a MASTER and leaves it alone.
@@ -163,21 +173,31 @@ type advert struct {
 	src      netip.Addr
 }
 
-// adverts finds the VRRP packets among frames: IPv4, protocol 112.
+// adverts finds the VRRP packets among frames.
 func adverts(frames []lab.Frame) (list []advert) {
 	for _, f := range frames {
-		if len(f.Data) < 34 || f.Data[12] != 8 || f.Data[13] != 0 || f.Data[23] != 112 {
-			continue
-		}
-		header := int(f.Data[14]&15) * 4
-		src, _ := netip.AddrFromSlice(f.Data[26:30])
-		dst, _ := netip.AddrFromSlice(f.Data[30:34])
+		message, src, dst := vrrpOf(f.Data)
 		var a vrrp.Advertisement
-		if a.ParsePacket(f.Data[14+header:], src, dst) == nil {
+		if message != nil && a.ParsePacket(message, src, dst) == nil {
 			list = append(list, advert{f.At, a.Priority, src})
 		}
 	}
 	return list
+}
+
+// vrrpOf takes the message out of an Ethernet frame: IPv4 or IPv6, protocol 112.
+func vrrpOf(frame []byte) (message []byte, src, dst netip.Addr) {
+	switch {
+	case len(frame) >= 34 && frame[12] == 0x08 && frame[13] == 0x00 && frame[23] == vrrp.Protocol:
+		src, _ = netip.AddrFromSlice(frame[26:30])
+		dst, _ = netip.AddrFromSlice(frame[30:34])
+		return frame[14+int(frame[14]&15)*4:], src, dst
+	case len(frame) >= 54 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == vrrp.Protocol:
+		src, _ = netip.AddrFromSlice(frame[22:38])
+		dst, _ = netip.AddrFromSlice(frame[38:54])
+		return frame[54:], src, dst
+	}
+	return nil, src, dst
 }
 
 // handover is when the last MASTER said that it leaves, and when the other spoke up.
@@ -197,9 +217,9 @@ func handover(frames []lab.Frame, from, to *router) (left, taken time.Time) {
 func TestAgentAndKeepalived(t *testing.T) {
 	lab.Need(t, "ip", "keepalived")
 	t.Parallel()
-	d := dialect{"v3", time.Second, "version 3\n advert_int 1"}
+	d := dialect{"v3", time.Second, "version 3\n advert_int 1", vip, false}
 	n := lab.New(t)
-	peer := d.router(t, n, "keepalived", "10.9.0.2/24", 100)
+	peer := d.router(t, n, "keepalived", "10.9.0.2", "10.9.0.1", 100)
 	peer.start(t)
 	agent := n.Host("agent", "10.9.0.1/24")
 	flag := filepath.Join(t.TempDir(), "out")
