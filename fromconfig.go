@@ -23,8 +23,16 @@ func FromConfig(c *config.Config) (Spec, error) {
 	if err := errors.Join(errs...); err != nil {
 		return spec, err
 	}
+	groups := make(map[string]string)
+	for _, g := range c.SyncGroups {
+		for _, member := range g.Members {
+			groups[member.Text] = g.Name
+		}
+	}
 	for _, v := range c.Instances {
-		spec.Instances = append(spec.Instances, instanceOf(v))
+		in := instanceOf(v)
+		in.Sync = groups[v.Name]
+		spec.Instances = append(spec.Instances, in)
 	}
 	for _, v := range c.VirtualServers {
 		spec.Services = append(spec.Services, serviceOf(v))

@@ -91,6 +91,7 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"source", orBlank(in.Source)},
 		{"mcast_dst_ip", orBlank(in.Group)},
 		{"unicast_peer", strings.Trim(fmt.Sprint(in.Peers), "[]")},
+		{"vrrp_sync_group", in.Sync},
 		{"nopreempt", orBlank(in.NoPreempt)},
 		{"preempt_delay", orBlank(in.PreemptDelay)},
 		{"auth_type", orBlank(in.AuthType)},

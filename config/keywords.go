@@ -221,11 +221,12 @@ func init() { // the tables refer to each other
 		"vrrp_track_process":   decodeNamed("process"),
 		"bfd_instance":         decodeNamed("bfd"),
 	}
-	setDecoded("", topKeywords, "virtual_server_group", "vrrp_sync_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("", topKeywords, "virtual_server_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 	setDecoded("global_defs", globalKeywords, "smtp_server", "enable_script_security", "script_user", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
 		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_interface", "track_file", "track_process", "track_bfd")
 	setDecoded("vrrp_instance/authentication", authKeywords)
+	setDecoded("vrrp_sync_group", syncKeywords, "track_script", "track_interface", "track_file", "track_process", "track_bfd")
 	initServers()
 }
 
@@ -244,18 +245,19 @@ func decodeServerGroup(d *decoder, n *Node, c *Config) {
 
 func decodeSyncGroup(d *decoder, n *Node, c *Config) {
 	g := &SyncGroup{Pos: n.Pos, Name: n.Words[1].Text}
-	track := func(d *decoder, n *Node, g *SyncGroup) { g.Tracks = append(g.Tracks, d.tracks(n)...) }
-	d.quiet++
-	decodeBlock(d, n.block(), n.Block, g, map[string]setter[SyncGroup]{
-		"group": func(_ *decoder, n *Node, g *SyncGroup) {
-			for _, e := range n.Block {
-				g.Members = append(g.Members, e.Words...)
-			}
-		},
-		"track_script": track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
-	})
-	d.quiet--
+	decodeBlock(d, n.block(), n.Block, g, syncKeywords)
 	c.SyncGroups = append(c.SyncGroups, g)
+}
+
+func trackGroup(d *decoder, n *Node, g *SyncGroup) { g.Tracks = append(g.Tracks, d.tracks(n)...) }
+
+var syncKeywords = map[string]setter[SyncGroup]{
+	"group": func(_ *decoder, n *Node, g *SyncGroup) {
+		for _, e := range n.Block {
+			g.Members = append(g.Members, e.Words...)
+		}
+	},
+	"track_script": trackGroup, "track_interface": trackGroup, "track_file": trackGroup, "track_process": trackGroup, "track_bfd": trackGroup,
 }
 
 func decodeScript(d *decoder, n *Node, c *Config) {

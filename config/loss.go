@@ -28,14 +28,13 @@ func (l loss) reason() string {
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"auth_hmac":       {Warning, ": adverts would go unsigned", "", true},
-	"use_vmac":        {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
-	"use_ipvlan":      {Warning, ": the interface's own addresses are used", "", false},
-	"vrrp_sync_group": {Warning, ": its instances fail over one by one", "", false},
-	"virtual_routes":  {Warning, ": the routes are not set", "", false},
-	"virtual_rules":   {Warning, ": the rules are not set", "", false},
-	"static_routes":   {Warning, ": the routes are not set", "", false},
-	"static_rules":    {Warning, ": the rules are not set", "", false},
+	"auth_hmac":      {Warning, ": adverts would go unsigned", "", true},
+	"use_vmac":       {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
+	"use_ipvlan":     {Warning, ": the interface's own addresses are used", "", false},
+	"virtual_routes": {Warning, ": the routes are not set", "", false},
+	"virtual_rules":  {Warning, ": the rules are not set", "", false},
+	"static_routes":  {Warning, ": the routes are not set", "", false},
+	"static_rules":   {Warning, ": the rules are not set", "", false},
 
 	"static_ipaddress":           {Warning, ": the addresses are not set", "", false},
 	"virtual_ipaddress_excluded": {Warning, ": the addresses are not set", "", false},

@@ -184,7 +184,7 @@ func (d *decoder) hasTracker(kind, name string) bool {
 func (p Pos) before(o Pos) bool { return p.File != o.File || p.Line <= o.Line }
 
 func (d *decoder) validateGroups() {
-	names := make(map[string]bool)
+	names, groups := make(map[string]bool), make(map[string]string)
 	for _, g := range d.cfg.SyncGroups {
 		if names[g.Name] {
 			d.errorf(g.Pos, "duplicate-name", "rename one", "vrrp_sync_group %s exists already", g.Name)
@@ -194,6 +194,10 @@ func (d *decoder) validateGroups() {
 			d.errorf(g.Pos, "missing-keyword", "add group { INSTANCE ... }", "vrrp_sync_group %s has no members", g.Name)
 		}
 		for _, m := range g.Members {
+			if other, taken := groups[m.Text]; taken {
+				d.warnf(m.Pos, "two-groups", "remove it from one", "instance %s is in vrrp_sync_group %s already", m.Text, other)
+			}
+			groups[m.Text] = g.Name
 			if !d.hasInstance(m.Text) {
 				d.warnf(m.Pos, "unknown-instance", "", "vrrp_sync_group %s: there is no vrrp_instance %s", g.Name, quoted(m.Text))
 			}

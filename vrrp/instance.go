@@ -34,6 +34,9 @@ type Instance struct {
 	// Peers, if there are any, get adverts by unicast, one copy each, and the group gets none. Of a received advert neither
 	// the TTL nor the sender is checked then.
 	Peers []netip.Addr
+	// Sync names the group of instances that change state together: all are MASTER, or none; one in FAULT takes all there.
+	// Empty means none. Members are instances of the same Router with the same name here.
+	Sync string
 	// NoPreempt keeps a lower-priority MASTER in office. An owner always preempts (RFC 9568, Section 6.1).
 	NoPreempt bool
 	// PreemptDelay is how long a lower-priority MASTER is left in office once it was heard. 0 means not at all.
@@ -107,7 +110,7 @@ func (in *Instance) sameScalars(o *Instance) bool {
 	return in.String() == o.String() && in.Interface == o.Interface && in.VRID == o.VRID && in.version() == o.version() &&
 		in.priority() == o.priority() && in.interval() == o.interval() && in.Source == o.Source && in.NoPreempt == o.NoPreempt &&
 		in.PreemptDelay == o.PreemptDelay && in.AuthType == o.AuthType && in.Password == o.Password && in.Checksum == o.Checksum &&
-		in.Announce == o.Announce && in.group() == o.group()
+		in.Announce == o.Announce && in.Sync == o.Sync && in.group() == o.group()
 }
 
 // Validate reports everything that is wrong with the wish, joined.

@@ -46,13 +46,17 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("vrrp: no state %q", text)
 }
 
-// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
-// Reconfigure.
+// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd,
+// Reconfigure, and for members of a sync group Hold, Promote and Demote.
 type Event interface{ event() }
 
 type (
-	// Startup begins: Init becomes BACKUP, or MASTER for an owner. Source is the address that adverts will come from.
-	Startup struct{ Source netip.Addr }
+	// Startup begins: Init becomes BACKUP, or MASTER for an owner that need not wait for its group. Source is the address that
+	// adverts will come from.
+	Startup struct {
+		Source netip.Addr
+		Wait   bool
+	}
 	// Shutdown ends: a MASTER says so with priority 0.
 	Shutdown struct{}
 	// Received is a valid advert from another router. The Machine does not keep the Advertisement.
@@ -66,10 +70,20 @@ type (
 	SetPriority struct{ Priority uint8 }
 	// FaultBegin takes the instance out, for the given reason.
 	FaultBegin struct{ Reason string }
-	// FaultEnd lets it take part again. Source is as in Startup.
-	FaultEnd struct{ Source netip.Addr }
+	// FaultEnd lets it take part again. Source and Wait are as in Startup.
+	FaultEnd struct {
+		Source netip.Addr
+		Wait   bool
+	}
 	// Reconfigure changes what may change in office: everything but VRID, interface and version.
 	Reconfigure struct{ Instance Instance }
+	// Hold is a Timeout that must wait for the rest of the group: the Machine is ready to be MASTER from then on, until it
+	// hears of one.
+	Hold struct{}
+	// Promote makes a BACKUP the MASTER, with its group.
+	Promote struct{ Reason string }
+	// Demote makes a MASTER a BACKUP, with its group. It does not say priority 0.
+	Demote struct{ Reason string }
 )
 
 func (Startup) event()     {}
@@ -80,6 +94,9 @@ func (SetPriority) event() {}
 func (FaultBegin) event()  {}
 func (FaultEnd) event()    {}
 func (Reconfigure) event() {}
+func (Hold) event()        {}
+func (Promote) event()     {}
+func (Demote) event()      {}
 
 // Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, RemoveAddrs and Transition. The order
 // of a Step's actions is part of the protocol.
@@ -134,6 +151,7 @@ type Machine struct {
 	announceAt     time.Time  // next announcement, zero when none is due
 	secondBurst    bool       // the next announcement is the second burst
 	leaving        bool       // the MASTER said priority 0
+	ready          bool       // the timer ran out, and the group was not ready
 
 	actions []Action // reused by every Step
 }
@@ -148,6 +166,9 @@ func NewMachine(in Instance) (*Machine, error) {
 
 // State is the present state.
 func (m *Machine) State() State { return m.state }
+
+// Ready says whether the instance is a BACKUP that waits for its group only; see [Hold].
+func (m *Machine) Ready() bool { return m.ready }
 
 // Priority is the effective priority.
 func (m *Machine) Priority() uint8 { return m.priority }
@@ -178,7 +199,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	m.actions = m.actions[:0]
 	switch ev := ev.(type) {
 	case Startup:
-		m.startup(now, ev.Source)
+		m.startup(now, ev.Source, ev.Wait)
 	case Shutdown:
 		m.shutdown(now)
 	case Received:
@@ -190,9 +211,15 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	case FaultBegin:
 		m.faultBegin(now, ev.Reason)
 	case FaultEnd:
-		m.faultEnd(now, ev.Source)
+		m.faultEnd(now, ev.Source, ev.Wait)
 	case Reconfigure:
 		m.reconfigure(now, ev.Instance)
+	case Hold:
+		m.hold(now)
+	case Promote:
+		m.promote(now, ev.Reason)
+	case Demote:
+		m.demote(now, ev.Reason)
 	}
 	return m.actions
 }
@@ -206,12 +233,12 @@ func (m *Machine) goTo(now time.Time, to State, reason string) {
 }
 
 // startup is RFC 9568, Section 6.4.1. Addresses left over from a crash are removed before anything else.
-func (m *Machine) startup(now time.Time, source netip.Addr) {
+func (m *Machine) startup(now time.Time, source netip.Addr, wait bool) {
 	if m.state != Init {
 		return
 	}
 	m.source = source
-	if m.in.owner() {
+	if m.in.owner() && !wait {
 		m.becomeMaster(now, "owner of the addresses")
 		return
 	}
@@ -248,7 +275,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	m.do(AnnounceAddrs{Rounds: uint8(min(m.in.Announce.rounds(), 255))})
 	m.timer = now.Add(m.in.interval())
 	m.scheduleAnnounce(now, true)
-	m.leaving, m.preemptAt = false, time.Time{}
+	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
 	m.masterInterval = m.in.interval()
 	m.goTo(now, Master, reason)
 }
@@ -269,7 +296,7 @@ func (m *Machine) scheduleAnnounce(now time.Time, second bool) {
 func (m *Machine) becomeBackup(now time.Time, interval time.Duration, reason string) {
 	m.masterInterval = interval
 	m.timer = now.Add(m.masterDown())
-	m.leaving, m.preemptAt = false, time.Time{}
+	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
 	m.goTo(now, Backup, reason)
 }
 
@@ -297,7 +324,7 @@ func (m *Machine) backupReceived(now time.Time, from netip.Addr, a *Advertisemen
 		m.timer = now.Add(m.skew())
 		m.leaving = true
 	case m.yields(now, a.Priority):
-		m.master, m.leaving = from, false
+		m.master, m.leaving, m.ready = from, false, false
 		m.learn(a)
 		m.timer = now.Add(m.masterDown())
 	}
@@ -406,6 +433,28 @@ func (m *Machine) masterTimeout(now time.Time) {
 	}
 }
 
+// The members of a sync group.
+
+func (m *Machine) hold(now time.Time) {
+	if m.state == Backup && !now.Before(m.timer) {
+		m.ready = true
+		m.timer = now.Add(m.masterDown())
+	}
+}
+
+func (m *Machine) promote(now time.Time, reason string) {
+	if m.state == Backup {
+		m.becomeMaster(now, reason)
+	}
+}
+
+func (m *Machine) demote(now time.Time, reason string) {
+	if m.state == Master {
+		m.resign(false)
+		m.becomeBackup(now, m.in.interval(), reason)
+	}
+}
+
 // setPriority moves a running down timer by the difference of the old and the new skew.
 func (m *Machine) setPriority(priority uint8) {
 	if m.in.owner() {
@@ -427,15 +476,16 @@ func (m *Machine) faultBegin(now time.Time, reason string) {
 		m.do(RemoveAddrs{})
 	}
 	m.resign(true)
+	m.ready = false
 	m.goTo(now, Fault, reason)
 }
 
-func (m *Machine) faultEnd(now time.Time, source netip.Addr) {
+func (m *Machine) faultEnd(now time.Time, source netip.Addr, wait bool) {
 	if m.state != Fault {
 		return
 	}
 	m.source = source
-	if m.in.owner() {
+	if m.in.owner() && !wait {
 		m.becomeMaster(now, "fault is over, owner of the addresses")
 		return
 	}

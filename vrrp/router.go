@@ -234,7 +234,7 @@ func (r *Router) expire(now time.Time) {
 	}
 	for _, x := range r.runners {
 		if due, ok := x.machine.Deadline(); ok && !now.Before(due) {
-			r.step(now, x, Timeout{})
+			r.timeout(now, x)
 		}
 	}
 }
@@ -321,8 +321,12 @@ func (r *Router) find(p *port, packet Packet) (found *runner) {
 
 // step is the only way to a Machine: it carries out, in order, what the Machine wants done.
 func (r *Router) step(now time.Time, x *runner, ev Event) {
+	before := x.machine.State()
 	for _, a := range x.machine.Step(now, ev) {
 		r.execute(x, a)
+	}
+	if x.in.Sync != "" && x.machine.State() != before {
+		r.follow(now, x, before)
 	}
 }
 
@@ -463,6 +467,16 @@ func (r *Router) refresh(now time.Time) {
 		return
 	}
 	for _, x := range r.runners {
+		source, fault := r.usable(x)
+		if state := x.machine.State(); fault == "" && (state == Init || state == Fault) {
+			x.source = source
+		}
+		x.fault = fault
+		if t := r.tracking[x.in.String()]; x.fault == "" && t.Fault {
+			x.fault = "tracking: " + t.Reason
+		}
+	}
+	for _, x := range r.runners {
 		r.refreshOne(now, x)
 	}
 	for key, p := range r.ports {
@@ -476,20 +490,18 @@ func (r *Router) refresh(now time.Time) {
 
 func (r *Router) refreshOne(now time.Time, x *runner) {
 	t := r.tracking[x.in.String()]
-	source, fault := r.usable(x)
-	if fault == "" && t.Fault {
-		fault = "tracking: " + t.Reason
+	fault := x.fault
+	if fault == "" {
+		fault = r.groupFault(x)
 	}
 	switch state := x.machine.State(); {
 	case fault != "":
 		r.step(now, x, FaultBegin{Reason: fault})
 	case state == Init:
-		x.source = source
 		r.step(now, x, SetPriority{Priority: x.effective(t)})
-		r.step(now, x, Startup{Source: source})
+		r.step(now, x, Startup{Source: x.source, Wait: !r.allOwners(x)})
 	case state == Fault:
-		x.source = source
-		r.step(now, x, FaultEnd{Source: source})
+		r.step(now, x, FaultEnd{Source: x.source, Wait: !r.allOwners(x)})
 	}
 	if p := x.effective(t); p != x.machine.Priority() {
 		r.step(now, x, SetPriority{Priority: p})

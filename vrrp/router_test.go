@@ -42,7 +42,7 @@ func (s *station) transitions() []string {
 	return append([]string(nil), s.heard...)
 }
 
-func boot(t *testing.T, host *vrrptest.Host, in vrrp.Instance) *station {
+func boot(t *testing.T, host *vrrptest.Host, in ...vrrp.Instance) *station {
 	t.Helper()
 	s := &station{host: host}
 	s.Router = vrrp.NewRouter(vrrp.Options{Network: host, OnTransition: func(tr vrrp.Transition) {
@@ -50,7 +50,7 @@ func boot(t *testing.T, host *vrrptest.Host, in vrrp.Instance) *station {
 		defer s.mu.Unlock()
 		s.heard = append(s.heard, fmt.Sprintf("%v -> %v", tr.From, tr.To))
 	}})
-	if err := s.Set([]vrrp.Instance{in}); err != nil {
+	if err := s.Set(in); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

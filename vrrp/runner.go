@@ -15,6 +15,7 @@ type runner struct {
 	addrs      []netip.Addr // of in.Addrs, as adverts carry them
 	machine    *Machine
 	source     netip.Addr
+	fault      string // why it cannot take part, by itself
 	since      time.Time
 	stats      Stats
 	complained map[error]bool

@@ -1,0 +1,83 @@
+package vrrp_test
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/vrrp"
+	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
+)
+
+const insideVIP, outsideVIP = "10.0.0.100", "10.0.0.101"
+
+// group is two instances that change state together.
+func group(priority uint8) []vrrp.Instance {
+	inside, outside := instance(priority), instance(priority)
+	inside.Name, inside.VRID, inside.Sync = "inside", 7, "G"
+	outside.Name, outside.VRID, outside.Sync = "outside", 8, "G"
+	inside.Addrs = []netip.Prefix{netip.MustParsePrefix(insideVIP + "/32")}
+	outside.Addrs = []netip.Prefix{netip.MustParsePrefix(outsideVIP + "/32")}
+	return []vrrp.Instance{inside, outside}
+}
+
+func wantBoth(t *testing.T, lan *vrrptest.LAN, inside, outside string) {
+	t.Helper()
+	for addr, want := range map[string]string{insideVIP: inside, outsideVIP: outside} {
+		got := lan.Holders(addr)
+		if len(got) > 1 || len(got) == 1 && got[0] != want || len(got) == 0 && want != "" {
+			t.Errorf("%s is held by %v, want %q", addr, got, want)
+		}
+	}
+}
+
+// TestSyncGroup: where one member goes, all go; nobody takes half of a group.
+func TestSyncGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		a := boot(t, lan.Host("10.0.0.1"), group(200)...)
+		b := boot(t, lan.Host("10.0.0.2"), group(100)...)
+		time.Sleep(10 * time.Second)
+		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
+
+		// A stronger router takes one of the two: the other is given up too, and nobody else takes half.
+		c := boot(t, lan.Host("10.0.0.3"), group(250)[1])
+		time.Sleep(30 * time.Second)
+		wantBoth(t, lan, "", "10.0.0.3")
+		c.stop()
+		time.Sleep(20 * time.Second)
+		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
+
+		a.SetTracking("inside", vrrp.Tracking{Fault: true, Reason: "its uplink is down"})
+		time.Sleep(10 * time.Second)
+		wantBoth(t, lan, "10.0.0.2", "10.0.0.2")
+		for _, s := range a.Status() {
+			if s.State != vrrp.Fault {
+				t.Errorf("%v is %v", &s.Instance, s.State)
+			}
+		}
+		a.SetTracking("inside", vrrp.Tracking{})
+		time.Sleep(20 * time.Second)
+		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
+		a.stop()
+		time.Sleep(10 * time.Second)
+		wantBoth(t, lan, "10.0.0.2", "10.0.0.2")
+		b.stop()
+		wantBoth(t, lan, "", "")
+	})
+}
+
+// TestSyncGroupOfAnOwner: an owner waits for the others of its group.
+func TestSyncGroupOfAnOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		mixed := group(100)
+		mixed[0].Priority = 255
+		boot(t, lan.Host("10.0.0.1"), mixed...)
+		time.Sleep(time.Second)
+		wantBoth(t, lan, "", "")
+		time.Sleep(10 * time.Second)
+		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
+	})
+}
