@@ -43,8 +43,13 @@ func TestSyncGroup(t *testing.T) {
 
 		// A stronger router takes one of the two: the other is given up too, and nobody else takes half.
 		c := boot(t, lan.Host("10.0.0.3"), group(250)[1])
+		time.Sleep(10 * time.Second)
+		settled := len(a.transitions()) + len(b.transitions())
 		time.Sleep(30 * time.Second)
 		wantBoth(t, lan, "", "10.0.0.3")
+		if now := len(a.transitions()) + len(b.transitions()); now != settled {
+			t.Errorf("%d changes of state while half of the group is another's: a %v, b %v", now-settled, a.transitions(), b.transitions())
+		}
 		c.stop()
 		time.Sleep(20 * time.Second)
 		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
