@@ -23,15 +23,17 @@ func FromConfig(c *config.Config) (Spec, error) {
 	if err := errors.Join(errs...); err != nil {
 		return spec, err
 	}
-	groups := make(map[string]string)
+	groups := make(map[string]*config.SyncGroup)
 	for _, g := range c.SyncGroups {
 		for _, member := range g.Members {
-			groups[member.Text] = g.Name
+			groups[member.Text] = g
 		}
 	}
 	for _, v := range c.Instances {
 		in := instanceOf(v)
-		in.Sync = groups[v.Name]
+		if g := groups[v.Name]; g != nil {
+			joinGroup(&in, g)
+		}
 		spec.Instances = append(spec.Instances, in)
 	}
 	for _, v := range c.VirtualServers {
@@ -56,10 +58,33 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 	for _, a := range v.Addresses {
 		in.Addrs = append(in.Addrs, a.Prefix)
 	}
+	in.Track = tracked(v.Tracks)
 	if v.AuthType == "PASS" {
 		in.AuthType, in.Password = vrrp.AuthPass, v.AuthPass
 	}
 	return in
+}
+
+// joinGroup puts an instance into its sync group, whose trackers are those of all members. Weights of a member's own trackers
+// count only when the group says so: what would move one member alone takes all to FAULT instead.
+func joinGroup(in *vrrp.Instance, g *config.SyncGroup) {
+	in.Sync = g.Name
+	for i := range in.Track {
+		if !g.Weights {
+			in.Track[i].Weight = 0
+		}
+	}
+	in.Track = append(in.Track, tracked(g.Tracks)...)
+}
+
+// tracked are the interfaces among what is tracked.
+func tracked(tracks []config.Track) (list []vrrp.TrackInterface) {
+	for _, t := range tracks {
+		if t.Kind == "interface" {
+			list = append(list, vrrp.TrackInterface{Interface: t.Name, Weight: min(max(t.Weight, -253), 253), Reverse: t.Reverse})
+		}
+	}
+	return list
 }
 
 var (

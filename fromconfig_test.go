@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,42 @@ virtual_server 192.0.2.10 53 {
 	h := p.Checker.(check.HTTP)
 	if h.Addr.String() != "192.0.2.11:81" || h.Source.String() != "192.0.2.1" || h.URLs[0].VirtualHost != "www.example.org" || len(h.URLs[0].Status) != 2 {
 		t.Errorf("checker: %+v", h)
+	}
+}
+
+func TestFromConfigJoinsGroups(t *testing.T) {
+	spec := parse(`
+vrrp_sync_group G {
+    group { A
+        B }
+    track_interface { eth9 weight -5 reverse }
+}
+vrrp_instance A {
+    interface eth0
+    virtual_router_id 1
+    unicast_src_ip 192.0.2.1
+    unicast_peer { 192.0.2.2
+        192.0.2.3 }
+    track_interface { eth1 weight 20 }
+    virtual_ipaddress { 192.0.2.10 }
+}
+vrrp_instance B {
+    interface eth1
+    virtual_router_id 2
+    version 3
+    mcast_dst_ip ff02::99
+    virtual_ipaddress { fe80::10/64
+        2001:db8::10 }
+}`)
+	a, b := spec.Instances[0], spec.Instances[1]
+	if a.Sync != "G" || b.Sync != "G" {
+		t.Errorf("groups: %q, %q", a.Sync, b.Sync)
+	}
+	if a.Source.String() != "192.0.2.1" || len(a.Peers) != 2 || b.Group.String() != "ff02::99" || len(b.Addrs) != 2 {
+		t.Errorf("modes: %+v, %+v", a, b)
+	}
+	if want := []vrrp.TrackInterface{{Interface: "eth1"}, {Interface: "eth9", Weight: -5, Reverse: true}}; !slices.Equal(a.Track, want) {
+		t.Errorf("tracked: %+v, want %+v", a.Track, want)
 	}
 }
 

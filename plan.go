@@ -92,6 +92,7 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"mcast_dst_ip", orBlank(in.Group)},
 		{"unicast_peer", strings.Trim(fmt.Sprint(in.Peers), "[]")},
 		{"vrrp_sync_group", in.Sync},
+		{"track_interface", strings.Trim(fmt.Sprint(in.Track), "[]")},
 		{"nopreempt", orBlank(in.NoPreempt)},
 		{"preempt_delay", orBlank(in.PreemptDelay)},
 		{"auth_type", orBlank(in.AuthType)},

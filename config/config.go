@@ -48,6 +48,8 @@ type SyncGroup struct {
 	Name    string
 	Members []Word
 	Tracks  []Track
+	// Weights is sync_group_tracking_weight: weights of members' trackers count. Without, such a tracker takes to FAULT.
+	Weights bool
 }
 
 // Track is an entry of a track_ list.
@@ -57,6 +59,7 @@ type Track struct {
 	Name      string
 	Weight    int
 	HasWeight bool
+	Reverse   bool
 }
 
 // Tracker is what a track_ list can name, other than a script or an interface.

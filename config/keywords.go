@@ -185,6 +185,7 @@ func (d *decoder) tracks(n *Node) (list []Track) {
 			t.Weight, _ = strconv.Atoi(e.Words[2].Text)
 			t.HasWeight = true
 		}
+		t.Reverse = e.Words[len(e.Words)-1].Text == "reverse"
 		list = append(list, t)
 	}
 	return list
@@ -224,9 +225,9 @@ func init() { // the tables refer to each other
 	setDecoded("", topKeywords, "virtual_server_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 	setDecoded("global_defs", globalKeywords, "smtp_server", "enable_script_security", "script_user", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_interface", "track_file", "track_process", "track_bfd")
+		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_file", "track_process", "track_bfd")
 	setDecoded("vrrp_instance/authentication", authKeywords)
-	setDecoded("vrrp_sync_group", syncKeywords, "track_script", "track_interface", "track_file", "track_process", "track_bfd")
+	setDecoded("vrrp_sync_group", syncKeywords, "track_script", "track_file", "track_process", "track_bfd")
 	initServers()
 }
 
@@ -257,6 +258,8 @@ var syncKeywords = map[string]setter[SyncGroup]{
 			g.Members = append(g.Members, e.Words...)
 		}
 	},
+	"sync_group_tracking_weight": flag(func(g *SyncGroup) *bool { return &g.Weights }),
+
 	"track_script": trackGroup, "track_interface": trackGroup, "track_file": trackGroup, "track_process": trackGroup, "track_bfd": trackGroup,
 }
 

@@ -13,7 +13,8 @@
 //	err = r.Run(ctx) // until ctx ends, then leaves with priority 0
 //
 // Set may be called again while the Router runs; what did not change is not touched. [Router.SetTracking] lets health of
-// your own move an instance's priority or put it into FAULT.
+// your own move an instance's priority or put it into FAULT; so do interfaces in [Instance.Track]. Instances with the same
+// [Instance.Sync] change state together. Adverts go by multicast, or to [Instance.Peers].
 //
 // Those who have a loop of their own use the parts: [Advertisement] reads and writes packets, [Machine] is the state
 // machine as a pure function of time and events. Package vrrptest has an in-memory LAN to test against.
@@ -39,5 +40,5 @@
 //
 // # Limitations
 //
-// Instances are IPv4 and multicast; the codec reads and writes IPv6 adverts too. Of authentication, none and PASS.
+// Of authentication none and PASS; no virtual MAC addresses. Of addresses the prefix, no other options.
 package vrrp

@@ -37,6 +37,8 @@ type Instance struct {
 	// Sync names the group of instances that change state together: all are MASTER, or none; one in FAULT takes all there.
 	// Empty means none. Members are instances of the same Router with the same name here.
 	Sync string
+	// Track lists other interfaces that the instance depends on.
+	Track []TrackInterface
 	// NoPreempt keeps a lower-priority MASTER in office. An owner always preempts (RFC 9568, Section 6.1).
 	NoPreempt bool
 	// PreemptDelay is how long a lower-priority MASTER is left in office once it was heard. 0 means not at all.
@@ -48,6 +50,17 @@ type Instance struct {
 	Checksum Checksum
 	// Announce is the schedule of gratuitous ARP.
 	Announce Announce
+}
+
+// TrackInterface is an interface, other than the instance's own, that matters to an instance.
+type TrackInterface struct {
+	// Interface may be missing: it is down then.
+	Interface string
+	// Weight above 0 is added to the priority while the interface is up, one below 0 while it is down. 0 takes the instance
+	// to FAULT while it is down. -253 to 253.
+	Weight int
+	// Reverse swaps up and down.
+	Reverse bool
 }
 
 // Announce says how often the new holder of the addresses tells the link so. The zero value is keepalived's default: 5 rounds at
@@ -103,7 +116,7 @@ func (in *Instance) String() string {
 // Equal says whether two wishes are the same.
 func (in *Instance) Equal(other *Instance) bool {
 	a, b := *in, *other
-	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Peers, other.Peers) && a.sameScalars(&b)
+	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Peers, other.Peers) && slices.Equal(in.Track, other.Track) && a.sameScalars(&b)
 }
 
 func (in *Instance) sameScalars(o *Instance) bool {
@@ -138,6 +151,11 @@ func (in *Instance) Validate() error {
 	}
 	if in.PreemptDelay < 0 || in.Announce.Rounds < 0 || in.Announce.Refresh < 0 {
 		bad("negative delay or count")
+	}
+	for _, t := range in.Track {
+		if t.Interface == "" || t.Weight < -253 || t.Weight > 253 {
+			bad("tracked interface %q with weight %d: must have a name, and -253 to 253", t.Interface, t.Weight)
+		}
 	}
 	in.validateAddrs(bad)
 	return errors.Join(errs...)

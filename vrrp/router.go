@@ -472,6 +472,7 @@ func (r *Router) refresh(now time.Time) {
 			x.source = source
 		}
 		x.fault = fault
+		r.track(x)
 		if t := r.tracking[x.in.String()]; x.fault == "" && t.Fault {
 			x.fault = "tracking: " + t.Reason
 		}

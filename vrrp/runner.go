@@ -16,6 +16,7 @@ type runner struct {
 	machine    *Machine
 	source     netip.Addr
 	fault      string // why it cannot take part, by itself
+	weight     int    // of tracked interfaces
 	since      time.Time
 	stats      Stats
 	complained map[error]bool
@@ -49,7 +50,7 @@ func (x *runner) effective(t Tracking) uint8 {
 	if x.in.owner() {
 		return 255
 	}
-	return uint8(min(max(int(x.in.priority())+t.Priority, 1), 254))
+	return uint8(min(max(int(x.in.priority())+x.weight+t.Priority, 1), 254))
 }
 
 func (x *runner) accepted(a *Advertisement) {

@@ -86,3 +86,37 @@ func TestSyncGroupOfAnOwner(t *testing.T) {
 		wantBoth(t, lan, "10.0.0.1", "10.0.0.1")
 	})
 }
+
+// TestTrackedInterfaces: a weight moves the priority, none takes to FAULT.
+func TestTrackedInterfaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		host := lan.Host("10.0.0.1")
+		host.SetLink("uplink", true)
+		host.SetLink("backup", true)
+		in := instance(150)
+		in.Track = []vrrp.TrackInterface{{Interface: "uplink", Weight: -100}, {Interface: "backup"}, {Interface: "spare", Weight: 20}}
+		a := boot(t, host, in)
+		boot(t, lan.Host("10.0.0.2"), instance(100))
+		time.Sleep(10 * time.Second)
+		wantHolders(t, lan, "10.0.0.1")
+		want := func(priority uint8, state vrrp.State, holder string) {
+			t.Helper()
+			time.Sleep(20 * time.Second)
+			wantHolders(t, lan, holder)
+			if s := a.Status()[0]; s.Priority != priority || s.State != state {
+				t.Errorf("priority %d, %v; want %d, %v", s.Priority, s.State, priority, state)
+			}
+		}
+		host.SetLink("spare", true)
+		want(170, vrrp.Master, "10.0.0.1")
+		host.SetLink("uplink", false)
+		want(70, vrrp.Backup, "10.0.0.2")
+		host.SetLink("uplink", true)
+		want(170, vrrp.Master, "10.0.0.1")
+		host.SetLink("backup", false)
+		want(170, vrrp.Fault, "10.0.0.2")
+		host.SetLink("backup", true)
+		want(170, vrrp.Master, "10.0.0.1")
+	})
+}

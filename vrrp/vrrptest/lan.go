@@ -89,6 +89,7 @@ type Host struct {
 	missing bool
 	cut     bool
 	addrs   []netip.Prefix
+	links   map[string]bool // other interfaces, up or down
 	conns   []*conn
 	watch   []func()
 }
@@ -106,6 +107,16 @@ func (h *Host) Down() { h.change(func() { h.up = false }) }
 
 // Up gives the carrier back.
 func (h *Host) Up() { h.change(func() { h.up = true }) }
+
+// SetLink makes another interface of that name, or changes it, for tests of tracking. Nothing can be sent there.
+func (h *Host) SetLink(name string, up bool) {
+	h.change(func() {
+		if h.links == nil {
+			h.links = make(map[string]bool)
+		}
+		h.links[name] = up
+	})
+}
 
 // Remove deletes the interface with its addresses, Create makes it anew.
 func (h *Host) Remove() { h.change(func() { h.missing, h.addrs = true, nil }) }
@@ -139,6 +150,9 @@ func (h *Host) watchers() []func() {
 func (h *Host) Link(name string) (vrrp.Link, error) {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
+	if up, other := h.links[name]; other {
+		return vrrp.Link{Index: 2, Up: up}, nil
+	}
 	if name != Interface || h.missing {
 		return vrrp.Link{}, fmt.Errorf("interface %s: %w", name, fs.ErrNotExist)
 	}
