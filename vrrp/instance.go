@@ -56,10 +56,8 @@ type Instance struct {
 type TrackInterface struct {
 	// Interface may be missing: it is down then.
 	Interface string
-	// Weight above 0 is added to the priority while the interface is up, one below 0 while it is down. 0 takes the instance
-	// to FAULT while it is down. -253 to 253.
-	Weight int
-	// Reverse swaps up and down.
+	// Weight and Reverse are those of [Contribution], -253 to 253.
+	Weight  int
 	Reverse bool
 }
 

@@ -120,3 +120,20 @@ func TestTrackedInterfaces(t *testing.T) {
 		want(170, vrrp.Master, "10.0.0.1")
 	})
 }
+
+func TestContribution(t *testing.T) {
+	for _, c := range []struct {
+		weight      int
+		reverse, up bool
+		priority    int
+		fault       bool
+	}{
+		{10, false, true, 10, false}, {10, false, false, 0, false}, {-10, false, true, 0, false}, {-10, false, false, -10, false},
+		{10, true, true, -10, false}, {10, true, false, 0, false}, {-10, true, true, 0, false}, {-10, true, false, 10, false},
+		{0, false, true, 0, false}, {0, false, false, 0, true}, {0, true, true, 0, true}, {0, true, false, 0, false},
+	} {
+		if p, f := vrrp.Contribution(c.weight, c.reverse, c.up); p != c.priority || f != c.fault {
+			t.Errorf("%+v: %d, %v", c, p, f)
+		}
+	}
+}

@@ -8,13 +8,28 @@ func (r *Router) track(x *runner) {
 	for _, t := range x.in.Track {
 		link, err := r.net.Link(t.Interface)
 		up := err == nil && link.Up
-		switch well := up != t.Reverse; {
-		case t.Weight == 0 && !well && x.fault == "":
+		weight, fault := Contribution(t.Weight, t.Reverse, up)
+		x.weight += weight
+		if fault && x.fault == "" {
 			x.fault = fmt.Sprintf("tracked interface %s is %s", t.Interface, upDown(up))
-		case t.Weight > 0 && well, t.Weight < 0 && !well:
-			x.weight += t.Weight
 		}
 	}
+}
+
+// Contribution is what something that is tracked does to an instance: it adds to the priority, or takes it to FAULT. A weight
+// above 0 is added while it is up, one below 0 while it is down, and reverse changes the sign of what is added. Weight 0 is
+// FAULT while it is down; with reverse, while it is up.
+func Contribution(weight int, reverse, up bool) (priority int, fault bool) {
+	if weight == 0 {
+		return 0, up == reverse
+	}
+	if weight > 0 == up {
+		priority = weight
+	}
+	if reverse {
+		priority = -priority
+	}
+	return priority, false
 }
 
 func upDown(up bool) string {
