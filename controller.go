@@ -54,6 +54,7 @@ type Controller struct {
 	phase phase
 	spec  Spec
 	state *state
+	host  map[string]vrrp.Tracking // what the host application says
 }
 
 type phase uint8
@@ -66,7 +67,7 @@ const (
 
 // New makes a Controller that holds nothing. It starts nothing.
 func New(o Options) *Controller {
-	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}}
+	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}, host: make(map[string]vrrp.Tracking)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -84,8 +85,24 @@ func (c *Controller) Ready() <-chan struct{} { return c.ready }
 // Subscribe gives every event from now on. A reader that falls more than buffer events behind loses the oldest.
 func (c *Controller) Subscribe(buffer int) *Subscription { return c.events.subscribe(buffer) }
 
-// SetTracking tells what the host application's own health says about the named instance; see [vrrp.Router.SetTracking].
-func (c *Controller) SetTracking(instance string, t vrrp.Tracking) { c.router.SetTracking(instance, t) }
+// SetTracking tells what the host application's own health says about the named instance; see [vrrp.Router.SetTracking]. The
+// trackers of the Spec count beside it.
+func (c *Controller) SetTracking(instance string, t vrrp.Tracking) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.host[instance] = t
+	c.track(instance)
+}
+
+// track tells the Router what everybody says about an instance. c.mu is held.
+func (c *Controller) track(instance string) {
+	t, host := c.state.tracking(instance), c.host[instance]
+	t.Priority += host.Priority
+	if host.Fault {
+		t.Fault, t.Reason = true, host.Reason
+	}
+	c.router.SetTracking(instance, t)
+}
 
 // Run holds what was applied until ctx ends. Then every MASTER sends priority 0 and gives its addresses up, and the
 // Controller's own entries leave the table; Run returns nil when that is done, within 10 s. It returns an error when
@@ -216,11 +233,14 @@ func (c *Controller) now() phase {
 func (c *Controller) adopt(spec Spec) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := newState(spec.Services, c.state)
+	next := newState(&spec, c.state)
 	if err := c.monitor.Set(next.list); err != nil {
 		return err
 	}
 	c.spec, c.state = spec, next
+	for i := range spec.Instances {
+		c.track(spec.Instances[i].String())
+	}
 	return nil
 }
 
@@ -230,7 +250,7 @@ func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	c.mu.Lock()
-	plan, have, want := Diff(c.spec, spec), c.state.want(), newState(spec.Services, c.state).want()
+	plan, have, want := Diff(c.spec, spec), c.state.want(), newState(&spec, c.state).want()
 	c.mu.Unlock()
 	if c.table == nil {
 		plan.Table = ipvs.Diff(have, want)
@@ -256,6 +276,12 @@ func (c *Controller) probeChanged(t check.Transition) {
 			c.log.Warn("quorum", "service", e.Object, "state", e.To, "reason", e.Reason)
 		}
 		c.events.publish(e)
+	}
+	if p := c.state.probes[t.ID]; p != nil && p.tracker != nil {
+		for _, e := range p.tracker.effects {
+			c.track(e.Instance)
+		}
+		return
 	}
 	select {
 	case c.wake <- struct{}{}:

@@ -206,10 +206,13 @@ func TestInvalidSpecChangesNothing(t *testing.T) {
 		defer w.stop(t)
 		time.Sleep(10 * time.Second)
 		for name, spoil := range map[string]func(*holdfast.Spec){
-			"no VRID":           func(s *holdfast.Spec) { s.Instances[0].VRID = 0 },
-			"is there twice":    func(s *holdfast.Spec) { s.Services = append(s.Services, s.Services[0]) },
-			"hysteresis":        func(s *holdfast.Spec) { s.Services[0].Hysteresis = 1 },
-			"no checker":        func(s *holdfast.Spec) { s.Services[0].Servers[0].Checks[0].Checker = nil },
+			"no VRID":        func(s *holdfast.Spec) { s.Instances[0].VRID = 0 },
+			"is there twice": func(s *holdfast.Spec) { s.Services = append(s.Services, s.Services[0]) },
+			"hysteresis":     func(s *holdfast.Spec) { s.Services[0].Hysteresis = 1 },
+			"no checker":     func(s *holdfast.Spec) { s.Services[0].Servers[0].Checks[0].Checker = nil },
+			"no instance nobody": func(s *holdfast.Spec) {
+				s.Trackers = []holdfast.Tracker{{Name: "a", Probe: check.Probe{Checker: w.servers[0]}, Effects: []holdfast.Effect{{Instance: "nobody"}}}}
+			},
 			"two instances are": func(s *holdfast.Spec) { s.Instances = append(s.Instances, s.Instances[0]) },
 		} {
 			bad := w.spec()
@@ -276,6 +279,49 @@ func TestDriftIsRepairedAndTold(t *testing.T) {
 		if got := w.seen(t); len(got) != 1 || got[0] != "repair TCP 10.0.0.100:80" {
 			t.Errorf("events: %v", got)
 		}
+	})
+}
+
+// TestTrackersMoveInstances: a tracker's verdict is in the priority, or takes to FAULT; the host's own word counts beside it.
+func TestTrackersMoveInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		spec := holdfast.Spec{Instances: w.spec().Instances}
+		policy := check.Policy{DelayLoop: time.Second, Warmup: -1}
+		spec.Trackers = []holdfast.Tracker{
+			{Name: "app", Probe: check.Probe{Checker: w.servers[0], Policy: policy, Alpha: true}, Effects: []holdfast.Effect{{Instance: "VI", Weight: 20}}},
+			{Name: "disk", Probe: check.Probe{Checker: w.servers[1], Policy: policy}, Effects: []holdfast.Effect{{Instance: "VI"}}},
+		}
+		if err := w.c.Apply(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		w.run(t)
+		defer w.stop(t)
+		want := func(priority uint8, state vrrp.State) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			if s := w.c.Status().Instances[0]; s.Priority != priority || s.State != state {
+				t.Errorf("priority %d, %v; want %d, %v", s.Priority, s.State, priority, state)
+			}
+		}
+		want(120, vrrp.Master)
+		w.servers[0].Down()
+		want(100, vrrp.Master)
+		w.c.SetTracking("VI", vrrp.Tracking{Priority: -30})
+		want(70, vrrp.Master)
+		w.servers[1].Down()
+		want(70, vrrp.Fault)
+		w.servers[1].Up()
+		w.servers[0].Up()
+		want(90, vrrp.Master)
+		if got := strings.Join(w.seen(t), "\n"); !strings.Contains(got, "tracker disk DOWN\ninstance VI FAULT\n") {
+			t.Errorf("events:\n%s", got)
+		}
+		spec.Trackers = nil
+		if err := w.c.Apply(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		want(70, vrrp.Master)
 	})
 }
 

@@ -22,6 +22,8 @@ const (
 	EventServer EventKind = "server"
 	// EventService: a service gained or lost its quorum. Object is the service, To is UP or DOWN.
 	EventService EventKind = "service"
+	// EventTracker: a tracker changed its verdict. Object is its name, To is UP or DOWN.
+	EventTracker EventKind = "tracker"
 	// EventRepair: the table had drifted from the wish and was put right. Object is the service.
 	EventRepair EventKind = "repair"
 	// EventApply: a Spec came into force. Reason sums up what changed.

@@ -18,7 +18,8 @@ type Plan struct {
 	Table ipvs.Plan
 	// Instances has one line for each VRRP instance that comes, changes or goes.
 	Instances []string
-	// Checks has one line for each server that stays and whose checks change. The checks of a server come and go with it.
+	// Checks has one line for each server that stays and whose checks change, and for each tracker that comes, changes or
+	// goes. The checks of a server come and go with it.
 	Checks []string
 }
 
@@ -41,7 +42,7 @@ func Diff(have, want Spec) Plan {
 	return Plan{
 		Table:     ipvs.Diff(healthy(have.Services), healthy(want.Services)),
 		Instances: diffInstances(have.Instances, want.Instances),
-		Checks:    diffChecks(have.Services, want.Services),
+		Checks:    append(diffChecks(have.Services, want.Services), diffTrackers(have.Trackers, want.Trackers)...),
 	}
 }
 
@@ -171,6 +172,37 @@ func diffChecks(have, want []Service) (lines []string) {
 		}
 	}
 	return lines
+}
+
+func diffTrackers(have, want []Tracker) (lines []string) {
+	old := make(map[string]*Tracker, len(have))
+	for i := range have {
+		old[have[i].Name] = &have[i]
+	}
+	for i := range want {
+		before := old[want[i].Name]
+		delete(old, want[i].Name)
+		switch {
+		case before == nil:
+			lines = append(lines, fmt.Sprintf("tracker %s add: every %v, moves %s", want[i].Name, orElse(want[i].Probe.Policy.DelayLoop, time.Minute), effects(want[i].Effects)))
+		case !reflect.DeepEqual(before, &want[i]):
+			lines = append(lines, fmt.Sprintf("tracker %s edit: every %v, moves %s", want[i].Name, orElse(want[i].Probe.Policy.DelayLoop, time.Minute), effects(want[i].Effects)))
+		}
+	}
+	for i := range have {
+		if old[have[i].Name] != nil {
+			lines = append(lines, fmt.Sprintf("tracker %s delete", have[i].Name))
+		}
+	}
+	return lines
+}
+
+func effects(list []Effect) string {
+	var parts []string
+	for _, e := range list {
+		parts = append(parts, fmt.Sprintf("%s by %d", e.Instance, e.Weight))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // sameChecks compares by value. Functions are never the same: nobody can tell.

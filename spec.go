@@ -17,6 +17,30 @@ type Spec struct {
 	Instances []vrrp.Instance
 	// Services are the entries of the load balancer's table. Their keys are unique.
 	Services []Service
+	// Trackers move the priorities of instances. Their names are unique.
+	Trackers []Tracker
+}
+
+// Tracker is a check of whatever kind whose verdict moves instances: a vrrp_script, or any Checker.
+type Tracker struct {
+	Name string
+	// Probe looks. Its ID need not be set.
+	Probe check.Probe
+	// Effects say what its verdict does, and to which instances.
+	Effects []Effect
+}
+
+// Effect is what a Tracker does to an instance; see [vrrp.Contribution].
+type Effect struct {
+	Instance string
+	Weight   int
+	Reverse  bool
+}
+
+func (t *Tracker) probe() check.Probe {
+	p := t.Probe
+	p.ID = "track " + t.Name
+	return p
 }
 
 // Service is an entry of the load balancer's table with the servers behind it.
@@ -82,12 +106,35 @@ func (s *Spec) Validate() error {
 			errs = append(errs, p.Validate())
 		}
 	}
+	errs = append(errs, s.validateTrackers())
+	return errors.Join(errs...)
+}
+
+func (s *Spec) validateTrackers() error {
+	var errs []error
+	seen := make(map[string]bool)
+	for i := range s.Trackers {
+		t := &s.Trackers[i]
+		if t.Name == "" || seen[t.Name] {
+			errs = append(errs, fmt.Errorf("holdfast: tracker %q: names must be there and unique", t.Name))
+		}
+		seen[t.Name] = true
+		errs = append(errs, t.probe().Validate())
+		for _, e := range t.Effects {
+			if !slices.ContainsFunc(s.Instances, func(in vrrp.Instance) bool { return in.String() == e.Instance }) {
+				errs = append(errs, fmt.Errorf("holdfast: tracker %s: there is no instance %s", t.Name, e.Instance))
+			}
+		}
+	}
 	return errors.Join(errs...)
 }
 
 // clone copies what a caller could change.
 func (s *Spec) clone() Spec {
-	c := Spec{Instances: slices.Clone(s.Instances), Services: slices.Clone(s.Services)}
+	c := Spec{Instances: slices.Clone(s.Instances), Services: slices.Clone(s.Services), Trackers: slices.Clone(s.Trackers)}
+	for i := range c.Trackers {
+		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
+	}
 	for i := range c.Instances {
 		c.Instances[i].Addrs = slices.Clone(c.Instances[i].Addrs)
 	}

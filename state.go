@@ -5,11 +5,13 @@ import (
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
 // state is the verdict on every server, and what follows from it for the table. It is pure: no clock, no goroutine.
 type state struct {
 	services []*serviceState
+	trackers []*trackerState
 	probes   map[string]*probeState
 	list     []check.Probe // all probes, for the Monitor
 }
@@ -27,14 +29,23 @@ type serverState struct {
 	probes  []*probeState
 }
 
+// probeState is a check of a server, or of a tracker.
 type probeState struct {
-	server *serverState
-	id     string
-	up     bool
+	server  *serverState
+	tracker *trackerState
+	id      string
+	up      bool
+}
+
+type trackerState struct {
+	name    string
+	effects []Effect
+	probe   *probeState
 }
 
 // newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
-func newState(services []Service, old *state) *state {
+func newState(spec *Spec, old *state) *state {
+	services := spec.Services
 	s := &state{probes: make(map[string]*probeState)}
 	quorums := make(map[ipvs.ServiceKey]bool, len(old.services))
 	for _, service := range old.services {
@@ -44,7 +55,41 @@ func newState(services []Service, old *state) *state {
 		service := s.addService(&services[i], old)
 		service.evaluate(quorums[service.key]) // a new service has its quorum to gain
 	}
+	for i := range spec.Trackers {
+		t := &trackerState{name: spec.Trackers[i].Name, effects: spec.Trackers[i].Effects}
+		t.probe = s.addProbe(spec.Trackers[i].probe(), old)
+		t.probe.tracker = t
+		s.trackers = append(s.trackers, t)
+	}
 	return s
+}
+
+// addProbe begins with the verdict that there is already.
+func (s *state) addProbe(p check.Probe, old *state) *probeState {
+	state := &probeState{id: p.ID, up: !p.Alpha}
+	if before := old.probes[p.ID]; before != nil {
+		state.up = before.up
+	}
+	s.probes[p.ID] = state
+	s.list = append(s.list, p)
+	return state
+}
+
+// tracking is what the trackers say of an instance.
+func (s *state) tracking(instance string) (t vrrp.Tracking) {
+	for _, tracker := range s.trackers {
+		for _, e := range tracker.effects {
+			if e.Instance != instance {
+				continue
+			}
+			weight, fault := vrrp.Contribution(e.Weight, e.Reverse, tracker.probe.up)
+			t.Priority += weight
+			if fault {
+				t.Fault, t.Reason = true, tracker.name+" is "+upDown(tracker.probe.up)
+			}
+		}
+	}
+	return t
 }
 
 func (s *state) addService(spec *Service, old *state) *serviceState {
@@ -52,13 +97,9 @@ func (s *state) addService(spec *Service, old *state) *serviceState {
 	for _, probes := range spec.probes() {
 		server := &serverState{service: service}
 		for _, p := range probes {
-			state := &probeState{server: server, id: p.ID, up: !p.Alpha}
-			if before := old.probes[p.ID]; before != nil {
-				state.up = before.up
-			}
+			state := s.addProbe(p, old)
+			state.server = server
 			server.probes = append(server.probes, state)
-			s.probes[p.ID] = state
-			s.list = append(s.list, p)
 		}
 		service.servers = append(service.servers, server)
 	}
@@ -98,6 +139,10 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 	probe := s.probes[t.ID]
 	if probe == nil || probe.up == t.Up {
 		return nil
+	}
+	if probe.tracker != nil {
+		probe.up = t.Up
+		return []Event{{Time: t.At, Kind: EventTracker, Object: probe.tracker.name, From: upDown(!t.Up), To: upDown(t.Up), Reason: t.Reason()}}
 	}
 	service, was := probe.server.service, probe.server.up()
 	probe.up = t.Up

@@ -14,6 +14,8 @@ type Status struct {
 	Time      time.Time             `json:"time"`
 	Instances []vrrp.InstanceStatus `json:"instances"`
 	Services  []ServiceStatus       `json:"services"`
+	// Trackers are the checks behind the Spec's trackers; the ID is the tracker's name.
+	Trackers []CheckStatus `json:"trackers"`
 }
 
 // ServiceStatus is a snapshot of a service.
@@ -54,11 +56,16 @@ type CheckStatus struct {
 // Status is a snapshot of everything that the Controller holds, in the order of the Spec.
 func (c *Controller) Status() Status {
 	probes := c.monitor.Status()
-	s := Status{Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}}
+	s := Status{Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}, Trackers: []CheckStatus{}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, service := range c.state.services {
 		s.Services = append(s.Services, service.status(probes))
+	}
+	for _, t := range c.state.trackers {
+		one := checkStatus(t.probe, probes[t.probe.id])
+		one.ID = t.name
+		s.Trackers = append(s.Trackers, one)
 	}
 	return s
 }
