@@ -3,6 +3,7 @@ package holdfast
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
@@ -37,7 +38,12 @@ func FromConfig(c *config.Config) (Spec, error) {
 		spec.Instances = append(spec.Instances, in)
 	}
 	for _, v := range c.VirtualServers {
-		spec.Services = append(spec.Services, serviceOf(v))
+		spec.Services = append(spec.Services, serviceOf(v, &c.Global))
+	}
+	for _, s := range c.Scripts {
+		if t := trackerOf(s, c, groups); len(t.Effects) > 0 {
+			spec.Trackers = append(spec.Trackers, t)
+		}
 	}
 	if err := spec.Validate(); err != nil {
 		return Spec{}, fmt.Errorf("holdfast: %s: %w", c.Name, err)
@@ -77,6 +83,48 @@ func joinGroup(in *vrrp.Instance, g *config.SyncGroup) {
 	in.Track = append(in.Track, tracked(g.Tracks)...)
 }
 
+// trackerOf makes a tracker of a vrrp_script, with what it does to the instances that name it or whose group does. Until its
+// first success it counts as down.
+func trackerOf(s *config.Script, c *config.Config, groups map[string]*config.SyncGroup) Tracker {
+	t := Tracker{Name: s.Name, Probe: check.Probe{
+		Checker: check.Command{Args: s.Args, User: s.User, Group: s.Group, Secure: c.Global.ScriptSecurity},
+		Policy: check.Policy{
+			DelayLoop: s.Interval, DelayBeforeRetry: s.Interval, Retry: s.Fall - 1, Rise: s.Rise, Timeout: s.Timeout, Warmup: -1,
+		},
+		Alpha: true,
+	}}
+	for _, v := range c.Instances {
+		own, hasOwn := effectOn(v.Tracks, s, v.Name)
+		g := groups[v.Name]
+		if g != nil && !g.Weights {
+			own.Weight = 0
+		}
+		if g != nil {
+			if shared, isShared := effectOn(g.Tracks, s, v.Name); isShared {
+				own, hasOwn = shared, true
+			}
+		}
+		if hasOwn {
+			t.Effects = append(t.Effects, own)
+		}
+	}
+	return t
+}
+
+// effectOn finds a script among what is tracked. A weight there is instead of the script's own.
+func effectOn(tracks []config.Track, s *config.Script, instance string) (Effect, bool) {
+	for _, t := range tracks {
+		if t.Kind != "script" || t.Name != s.Name {
+			continue
+		}
+		if t.HasWeight {
+			return Effect{instance, t.Weight, t.Reverse}, true
+		}
+		return Effect{instance, s.Weight, s.Reverse}, true
+	}
+	return Effect{}, false
+}
+
 // tracked are the interfaces among what is tracked.
 func tracked(tracks []config.Track) (list []vrrp.TrackInterface) {
 	for _, t := range tracks {
@@ -92,7 +140,7 @@ var (
 	forwards  = map[string]ipvs.Forward{"NAT": ipvs.Masq, "DR": ipvs.Direct, "TUN": ipvs.Tunnel}
 )
 
-func serviceOf(v *config.VirtualServer) Service {
+func serviceOf(v *config.VirtualServer, g *config.Global) Service {
 	s := Service{Quorum: v.Quorum, Hysteresis: v.Hysteresis}
 	s.ServiceKey = ipvs.ServiceKey{Protocol: protocols[v.Protocol], Addr: v.Addr, FWMark: v.FWMark, IPv6: markedIPv6(v)}
 	s.Scheduler, s.Persistence, s.Granularity = v.Scheduler, v.Persistence, v.Granularity
@@ -105,7 +153,7 @@ func serviceOf(v *config.VirtualServer) Service {
 		server := Server{RealServer: realServerOf(r)}
 		for _, c := range r.Checks {
 			if c.Runs {
-				server.Checks = append(server.Checks, probeOf(c))
+				server.Checks = append(server.Checks, probeOf(c, g))
 			}
 		}
 		s.Servers = append(s.Servers, server)
@@ -132,10 +180,14 @@ func realServerOf(r *config.RealServer) ipvs.RealServer {
 	}
 }
 
-func probeOf(c *config.Check) check.Probe {
+func probeOf(c *config.Check, g *config.Global) check.Probe {
+	id := fmt.Sprintf("%s %v", c.Kind, c.Addr)
+	if c.Kind == "MISC_CHECK" {
+		id = c.Kind + " " + strings.Join(c.Args, " ")
+	}
 	return check.Probe{
-		ID:      fmt.Sprintf("%s %v", c.Kind, c.Addr),
-		Checker: checkerOf(c),
+		ID:      id,
+		Checker: checkerOf(c, g),
 		Policy: check.Policy{
 			DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: orNone(c.DelayBeforeRetry), Timeout: c.ConnectTimeout, Warmup: orNone(c.Warmup),
 		},
@@ -151,7 +203,10 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-func checkerOf(c *config.Check) check.Checker {
+func checkerOf(c *config.Check, g *config.Global) check.Checker {
+	if c.Kind == "MISC_CHECK" {
+		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
+	}
 	target := check.Target{Addr: c.Addr, Source: c.Source}
 	if c.Kind == "TCP_CHECK" {
 		return check.TCP{Target: target}

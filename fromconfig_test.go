@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,65 @@ vrrp_instance B {
 	}
 	if want := []vrrp.TrackInterface{{Interface: "eth1"}, {Interface: "eth9", Weight: -5, Reverse: true}}; !slices.Equal(a.Track, want) {
 		t.Errorf("tracked: %+v, want %+v", a.Track, want)
+	}
+}
+
+func TestFromConfigMakesTrackers(t *testing.T) {
+	spec := parse(`
+global_defs {
+    script_user daemon
+    enable_script_security
+}
+vrrp_script app {
+    script "/usr/local/bin/check app"
+    interval 2
+    timeout 1
+    fall 3
+    rise 2
+    weight -20
+}
+vrrp_script unused { script /bin/true }
+vrrp_sync_group G {
+    group { B }
+    track_script { app weight 5 reverse }
+}
+vrrp_instance A {
+    interface eth0
+    virtual_router_id 1
+    virtual_ipaddress { 192.0.2.10 }
+    track_script { app }
+}
+vrrp_instance B {
+    interface eth0
+    virtual_router_id 2
+    virtual_ipaddress { 192.0.2.11 }
+}
+virtual_server 192.0.2.10 80 {
+    protocol TCP
+    lb_algo rr
+    lb_kind DR
+    real_server 192.0.2.12 80 {
+        MISC_CHECK {
+            misc_path "/bin/probe 192.0.2.12"
+            misc_timeout 4
+        }
+    }
+}`)
+	want := []holdfast.Tracker{{
+		Name: "app",
+		Probe: check.Probe{
+			Checker: check.Command{Args: []string{"/usr/local/bin/check", "app"}, User: "daemon", Secure: true},
+			Policy:  check.Policy{DelayLoop: 2 * time.Second, DelayBeforeRetry: 2 * time.Second, Retry: 2, Rise: 2, Timeout: time.Second, Warmup: -1},
+			Alpha:   true,
+		},
+		Effects: []holdfast.Effect{{Instance: "A", Weight: -20}, {Instance: "B", Weight: 5, Reverse: true}},
+	}}
+	if !reflect.DeepEqual(spec.Trackers, want) {
+		t.Errorf("trackers:\n%+v\nwant\n%+v", spec.Trackers, want)
+	}
+	p := spec.Services[0].Servers[0].Checks[0]
+	if c := p.Checker.(check.Command); c.Args[1] != "192.0.2.12" || c.User != "daemon" || p.Policy.Timeout != 4*time.Second || p.ID != "MISC_CHECK /bin/probe 192.0.2.12" {
+		t.Errorf("misc: %+v", p)
 	}
 }
 

@@ -38,6 +38,7 @@ type Global struct {
 	Recipients        int
 	ScriptSecurity    bool
 	ScriptUser        string
+	ScriptGroup       string
 	Strict            bool // vrrp_strict
 	DynamicInterfaces bool
 }
@@ -72,12 +73,16 @@ type Tracker struct {
 // Script is a vrrp_script. Zero values are what is not said.
 type Script struct {
 	Pos
-	Name              string
-	Command           []string
+	Name string
+	// Command are the words of the statement; Args are the program and its arguments, which are in the first of them.
+	Command, Args []string
+	// Interval is 1 s unless said otherwise, Timeout the interval, Rise and Fall 1.
 	Interval, Timeout time.Duration
 	Rise, Fall        int
 	Weight            int
-	User              string
+	Reverse           bool
+	// User and Group to run as; script_user unless said otherwise.
+	User, Group string
 
 	end Pos
 }
@@ -182,9 +187,11 @@ type Check struct {
 	Kind string // TCP_CHECK, HTTP_GET, ...
 	// Runs says that there is such a checker here.
 	Runs bool
-	// Command is misc_path; Tracks is what a FILE_CHECK or BFD_CHECK names.
-	Command []string
-	Tracks  string
+	// Command are the words of misc_path; Args are the program and its arguments, which are in the first of them. User and
+	// Group are script_user unless said otherwise. Tracks is what a FILE_CHECK or BFD_CHECK names.
+	Command, Args []string
+	User, Group   string
+	Tracks        string
 	// Reply is require_reply.
 	Reply bool
 	// Addr is where to connect: connect_ip and connect_port, else the real server's.
@@ -199,8 +206,8 @@ type Check struct {
 
 	ip          netip.Addr
 	port        int
-	timed       bool // misc_timeout
-	first       bool // of its kind in its service
+	timed       time.Duration // misc_timeout
+	first       bool          // of its kind in its service
 	end         Pos
 	virtualhost string
 	policy      policy

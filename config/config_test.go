@@ -191,6 +191,27 @@ func has(diags config.Diagnostics, code string) bool {
 	return false
 }
 
+func TestScriptWords(t *testing.T) {
+	for text, want := range map[string]string{
+		`/bin/a`:                          "/bin/a",
+		`"/bin/a b c"`:                    "/bin/a|b|c",
+		`"/bin/a 'b c' d"`:                "/bin/a|b c|d",
+		`'/bin/a "b c" d'`:                "/bin/a|b c|d",
+		`/bin/a b`:                        "/bin/a", // the rest is a user, or dropped
+		`"/bin/a b\ c"`:                   "/bin/a|b c",
+		`"/bin/a \x41\102\t."`:            "/bin/a|AB\t.",
+		`"/bin/sh -c 'kill -0 $(pid) x'"`: "/bin/sh|-c|kill -0 $(pid) x",
+	} {
+		cfg, diags := read("vrrp_script s {\n script " + text + "\n user nobody :daemon\n}\n")
+		if got := strings.Join(cfg.Scripts[0].Args, "|"); got != want {
+			t.Errorf("%s: %q, want %q; %v", text, got, want, diags)
+		}
+		if s := cfg.Scripts[0]; s.User != "nobody" || s.Group != "daemon" || s.Timeout != time.Second || s.Fall != 1 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 // TestTCPCheckInFrontOfHTTP is the outage in which nginx listened and the application was gone.
 func TestTCPCheckInFrontOfHTTP(t *testing.T) {
 	const server = "virtual_server 10.0.0.1 %d {\n protocol TCP\n real_server 10.0.0.2 %d {\n  %s\n }\n}"

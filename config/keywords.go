@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ var globalKeywords = map[string]setter[Global]{
 	"vrrp_garp_master_repeat": number(func(g *Global) *int { return &g.GARPMasterRepeat }),
 	"smtp_server":             func(d *decoder, n *Node, g *Global) { checkHostPort(d, n); g.SMTPServer = n.Words[1].Text },
 	"enable_script_security":  flag(func(g *Global) *bool { return &g.ScriptSecurity }),
-	"script_user":             text(func(g *Global) *string { return &g.ScriptUser }),
+	"script_user":             func(_ *decoder, n *Node, g *Global) { g.ScriptUser, g.ScriptGroup = userGroup(n) },
 	"vrrp_strict":             flag(func(g *Global) *bool { return &g.Strict }),
 	"dynamic_interfaces":      flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
 	"notification_email":      func(_ *decoder, n *Node, g *Global) { g.Recipients += len(n.Block) },
@@ -222,12 +223,13 @@ func init() { // the tables refer to each other
 		"vrrp_track_process":   decodeNamed("process"),
 		"bfd_instance":         decodeNamed("bfd"),
 	}
-	setDecoded("", topKeywords, "virtual_server_group", "vrrp_script", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
-	setDecoded("global_defs", globalKeywords, "smtp_server", "enable_script_security", "script_user", "vrrp_strict", "dynamic_interfaces", "notification_email")
+	setDecoded("", topKeywords, "virtual_server_group", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_script", "track_file", "track_process", "track_bfd")
+		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")
 	setDecoded("vrrp_instance/authentication", authKeywords)
-	setDecoded("vrrp_sync_group", syncKeywords, "track_script", "track_file", "track_process", "track_bfd")
+	setDecoded("vrrp_script", scriptKeywords)
+	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process", "track_bfd")
 	initServers()
 }
 
@@ -265,18 +267,18 @@ var syncKeywords = map[string]setter[SyncGroup]{
 
 func decodeScript(d *decoder, n *Node, c *Config) {
 	s := &Script{Pos: n.Pos, Name: n.Words[1].Text, end: n.End}
-	d.quiet++
-	decodeBlock(d, n.block(), n.Block, s, map[string]setter[Script]{
-		"script":   func(d *decoder, _ *Node, s *Script) { s.Command = d.v.script },
-		"interval": timer(func(s *Script) *time.Duration { return &s.Interval }),
-		"timeout":  seconds(func(s *Script) *time.Duration { return &s.Timeout }),
-		"rise":     number(func(s *Script) *int { return &s.Rise }),
-		"fall":     number(func(s *Script) *int { return &s.Fall }),
-		"weight":   func(d *decoder, n *Node, s *Script) { s.Weight, _, _ = d.trackWeight(n.Values(), 254) },
-		"user":     text(func(s *Script) *string { return &s.User }),
-	})
-	d.quiet--
+	decodeBlock(d, n.block(), n.Block, s, scriptKeywords)
 	c.Scripts = append(c.Scripts, s)
+}
+
+var scriptKeywords = map[string]setter[Script]{
+	"script":   func(d *decoder, _ *Node, s *Script) { s.Command, s.Args = d.v.script, arguments(d.v.script) },
+	"interval": timer(func(s *Script) *time.Duration { return &s.Interval }),
+	"timeout":  seconds(func(s *Script) *time.Duration { return &s.Timeout }),
+	"rise":     number(func(s *Script) *int { return &s.Rise }),
+	"fall":     number(func(s *Script) *int { return &s.Fall }),
+	"weight":   func(d *decoder, n *Node, s *Script) { s.Weight, s.Reverse, _ = d.trackWeight(n.Values(), 254) },
+	"user":     func(_ *decoder, n *Node, s *Script) { s.User, s.Group = userGroup(n) },
 }
 
 // decodeNamed remembers what can be tracked.
@@ -384,15 +386,15 @@ func initServers() {
 		realKeywords[kind] = decodeCheck
 		checkKeywords[kind] = checkTable(kind)
 	}
-	setDecoded("virtual_server/real_server", realKeywords, checkKinds[2:]...)
-	for _, kind := range checkKinds[:2] {
+	setDecoded("virtual_server/real_server", realKeywords, checkKinds[3:]...)
+	for _, kind := range checkKinds[:3] {
 		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind], "http_protocol", "enable_sni", "sni_name")
 		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "digest", "regex")
 	}
 }
 
-// checkKinds are all checkers; the first two run here.
-var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "MISC_CHECK", "FILE_CHECK", "BFD_CHECK"}
+// checkKinds are all checkers; the first three run here.
+var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "MISC_CHECK", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "FILE_CHECK", "BFD_CHECK"}
 
 // checkTable has what the checkers have in common, and what some have.
 func checkTable(kind string) map[string]setter[Check] {
@@ -407,8 +409,9 @@ func checkTable(kind string) map[string]setter[Check] {
 			c.Source = d.v.addr
 		},
 		"virtualhost":   text(func(c *Check) *string { return &c.virtualhost }),
-		"misc_path":     func(d *decoder, _ *Node, c *Check) { c.Command = d.v.script },
-		"misc_timeout":  func(_ *decoder, _ *Node, c *Check) { c.timed = true },
+		"misc_path":     func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
+		"user":          func(_ *decoder, n *Node, c *Check) { c.User, c.Group = userGroup(n) },
+		"misc_timeout":  func(d *decoder, _ *Node, c *Check) { c.timed = time.Duration(d.v.number) * time.Second },
 		"require_reply": func(_ *decoder, _ *Node, c *Check) { c.Reply = true },
 		"url": func(d *decoder, n *Node, c *Check) {
 			u := &URL{Pos: n.Pos, end: n.End}
@@ -437,7 +440,7 @@ var urlKeywords = map[string]setter[URL]{
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
 	c := &Check{Pos: n.Pos, Kind: n.Keyword(), end: n.End}
-	c.Runs = c.Kind == "TCP_CHECK" || c.Kind == "HTTP_GET"
+	c.Runs = slices.Contains(checkKinds[:3], c.Kind)
 	c.ip = r.Addr.Addr()
 	if c.Runs {
 		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])

@@ -42,6 +42,7 @@ var losses = map[string]loss{
 	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted", "", false},
 	"persistence_engine": {Warning, ": persistence is by client address", "", false},
 	"ha_suspend":         {Warning, ": checks run whoever holds the address", "", false},
+	"misc_dynamic":       {Warning, ": any exit status but 0 is a failure", "", false},
 	"down_timer_adverts": {Warning, ": a master is down after 3 adverts", "", false},
 }
 
@@ -51,7 +52,7 @@ func loses(k *Keyword) loss {
 	}
 	switch {
 	case k.Block == "virtual_server/real_server" && k.Kind == "block":
-		return loss{Warning, ": this check cannot take the server out", "use TCP_CHECK or HTTP_GET", false}
+		return loss{Warning, ": this check cannot take the server out", "use TCP_CHECK, HTTP_GET or MISC_CHECK", false}
 	case strings.HasPrefix(k.Name, "notify") || k.Name == "quorum_up" || k.Name == "quorum_down":
 		return loss{Warning, ": nothing is run or written", "", false}
 	case strings.HasPrefix(k.Name, "track_"):

@@ -14,6 +14,14 @@ func (d *decoder) resolve() {
 	for _, v := range d.cfg.VirtualServers {
 		d.resolveServer(v)
 	}
+	g := d.cfg.Global
+	for _, s := range d.cfg.Scripts {
+		s.Interval, s.Rise, s.Fall = cmp.Or(s.Interval, time.Second), cmp.Or(s.Rise, 1), cmp.Or(s.Fall, 1)
+		s.Timeout = cmp.Or(s.Timeout, s.Interval)
+		if s.User == "" {
+			s.User, s.Group = g.ScriptUser, g.ScriptGroup
+		}
+	}
 }
 
 func (d *decoder) resolveInstance(v *VRRPInstance) {
@@ -38,6 +46,9 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		r.Addr = v.destinationAddr(r)
 		for _, c := range r.Checks {
 			c.resolve(v, r, r.written)
+			if c.Kind == "MISC_CHECK" {
+				c.resolveScript(d.cfg.Global)
+			}
 		}
 	}
 	if v.SorryServer != nil {
@@ -132,6 +143,14 @@ func first[V any](fallback V, said ...*V) V {
 		}
 	}
 	return fallback
+}
+
+// resolveScript gives a script the time of a delay loop, unless it has its own.
+func (c *Check) resolveScript(g Global) {
+	c.ConnectTimeout = cmp.Or(c.timed, c.DelayLoop)
+	if c.User == "" {
+		c.User, c.Group = g.ScriptUser, g.ScriptGroup
+	}
 }
 
 func defaultRetries(kind string) int {

@@ -162,7 +162,7 @@ var lintRules = []Rule{
 		Why: "A script without misc_timeout may hang as long as delay_loop before it counts as failed.",
 		Fix: "add misc_timeout SECONDS",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Kind == "MISC_CHECK" && !c.timed && c.first {
+			if c.Kind == "MISC_CHECK" && c.timed == 0 && c.first {
 				l.say(c.Pos, "the script has no timeout of its own")
 			}
 		},

@@ -249,6 +249,74 @@ func splitQuoted(text string) (words []string, err error) {
 	return words, nil
 }
 
+// arguments splits the first word of a script statement into a program and its arguments, and decodes its escapes: \a \b \E \f
+// \n \r \t \v, \NNN octal, \xHH; any other character after a backslash stands for itself.
+func arguments(words []string) []string {
+	if len(words) == 0 {
+		return nil
+	}
+	parts, err := splitQuoted(words[0])
+	if err != nil {
+		return words[:1]
+	}
+	for i := range parts {
+		parts[i] = unescape(parts[i])
+	}
+	return parts
+}
+
+var escapes = map[byte]byte{'a': '\a', 'b': '\b', 'E': 0x1b, 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}
+
+func unescape(text string) string {
+	if strings.IndexByte(text, '\\') < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			b.WriteByte(text[i])
+			continue
+		}
+		i++
+		code, length := numericEscape(text[i:])
+		switch plain, known := escapes[text[i]]; {
+		case length > 0:
+			b.WriteByte(code)
+			i += length - 1
+		case known:
+			b.WriteByte(plain)
+		default:
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
+}
+
+// numericEscape reads up to three octal digits, or x and up to two hexadecimal ones.
+func numericEscape(text string) (code byte, length int) {
+	digits, base, start := 3, 8, 0
+	if text[0] == 'x' {
+		digits, base, start = 2, 16, 1
+	}
+	for n := digits; n > 0; n-- {
+		if end := start + n; end <= len(text) {
+			if v, err := strconv.ParseUint(text[start:end], base, 8); err == nil && text[start] != '+' {
+				return byte(v), end
+			}
+		}
+	}
+	return 0, 0
+}
+
+// userGroup reads USER [[:]GROUP].
+func userGroup(n *Node) (user, group string) {
+	user = n.Words[1].Text
+	if len(n.Words) > 2 {
+		group = strings.TrimPrefix(n.Words[2].Text, ":")
+	}
+	return user, group
+}
+
 func (d *decoder) hex(words []Word, wild bool) bool {
 	allowed := "0123456789abcdefABCDEF"
 	if wild {

@@ -3,7 +3,9 @@ package integration
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -232,4 +234,30 @@ func TestAgentAndKeepalived(t *testing.T) {
 	if status := p.Stop(); status != 0 || agent.Has(vip) {
 		t.Errorf("status %d, the address is still there: %v; it printed:\n%s", status, agent.Has(vip), p.Output())
 	}
+}
+
+// TestScriptMovesTheAddress: a vrrp_script of the stronger director fails, and keepalived takes over; a script that succeeds
+// again brings the address back.
+func TestScriptMovesTheAddress(t *testing.T) {
+	lab.Need(t, "ip", "keepalived")
+	t.Parallel()
+	d := dialect{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, false}
+	n := lab.New(t)
+	flag := filepath.Join(t.TempDir(), "broken")
+	low := d.router(t, n, "keepalived", "10.9.0.2", "10.9.0.1", 100)
+	high := d.router(t, n, "director", "10.9.0.1", "10.9.0.2", 110)
+	text, err := os.ReadFile(high.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("vrrp_script app {\n script \"test ! -e %s\"\n interval 1\n weight -20\n}\n", flag)
+	tracked := strings.Replace(string(text), "virtual_ipaddress", "track_script {\n app\n }\n virtual_ipaddress", 1)
+	high.file = write(t, "scripted.conf", script+tracked)
+	low.start(t)
+	high.start(t)
+	within(t, 10*time.Second, "director has the address", func() bool { return high.holds() && !low.holds() })
+	high.host.MustRun("touch", flag)
+	within(t, 10*time.Second, "keepalived takes over", func() bool { return low.holds() && !high.holds() })
+	high.host.MustRun("rm", flag)
+	within(t, 10*time.Second, "director is back", func() bool { return high.holds() && !low.holds() })
 }
