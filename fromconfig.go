@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // FromConfig makes a Spec from a keepalived.conf. The error says, statement by statement, what it asks for that cannot be held
@@ -208,12 +209,39 @@ func checkerOf(c *config.Check, g *config.Global) check.Checker {
 		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
 	}
 	target := check.Target{Addr: c.Addr, Source: c.Source}
-	if c.Kind == "TCP_CHECK" {
+	switch c.Kind {
+	case "TCP_CHECK":
 		return check.TCP{Target: target}
+	case "SMTP_CHECK":
+		return check.SMTP{Target: target, Helo: c.Helo}
+	case "DNS_CHECK":
+		return check.DNS{Target: target, Name: c.DNSName, Type: dnsTypes[c.DNSType]}
+	case "UDP_CHECK":
+		return udpOf(c, target)
 	}
+	return httpOf(c, target)
+}
+
+var dnsTypes = map[string]dnsmessage.Type{
+	"A": dnsmessage.TypeA, "NS": dnsmessage.TypeNS, "CNAME": dnsmessage.TypeCNAME, "SOA": dnsmessage.TypeSOA, "MX": dnsmessage.TypeMX,
+	"TXT": dnsmessage.TypeTXT, "AAAA": dnsmessage.TypeAAAA, "RRSIG": 46, "DNSKEY": 48,
+}
+
+func udpOf(c *config.Check, target check.Target) check.Checker {
+	u := check.UDP{Target: target, Payload: c.Payload}
+	if c.Reply {
+		u.Reply = &check.Reply{Data: c.Pattern, Mask: c.Mask, Min: c.ReplyMin, Max: c.ReplyMax}
+	}
+	return u
+}
+
+func httpOf(c *config.Check, target check.Target) check.Checker {
 	h := check.HTTP{Target: target}
+	if c.Kind == "SSL_GET" {
+		h.TLS = &check.TLS{ServerName: c.ServerName, SkipVerify: true}
+	}
 	for _, u := range c.URLs {
-		url := check.URL{Path: u.Path, VirtualHost: u.VirtualHost}
+		url := check.URL{Path: u.Path, VirtualHost: u.VirtualHost, Digest: u.Digest}
 		for _, r := range u.Status {
 			url.Status = append(url.Status, check.StatusRange{Low: r.Low, High: r.High})
 		}

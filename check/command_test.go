@@ -90,8 +90,14 @@ func TestCommandLeavesNothingBehind(t *testing.T) {
 		t.Fatal("it ended by itself")
 	}
 	pid, _ := os.ReadFile(file)
-	stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
-	if err == nil && !strings.Contains(string(stat), ") Z ") {
-		t.Errorf("still there: %s", stat)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 400 { // it has been killed, and may take a moment to die
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		<-tick.C
 	}
+	t.Error("it is still there")
 }

@@ -2,7 +2,8 @@
 //
 // # Usage
 //
-// A [Checker] asks one server once. [TCP] and [HTTP] are built in; your own is one method:
+// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP] and [Command] are built in; your own is
+// one method:
 //
 //	queue := check.CheckerFunc(func(ctx context.Context) error {
 //		if n := backlog.Load(); n > 1000 {

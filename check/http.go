@@ -2,6 +2,9 @@ package check
 
 import (
 	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +13,22 @@ import (
 	"strings"
 )
 
-// HTTP is well when every url of its list answers as it should (HTTP_GET). Each check asks all of them, one after the other,
+// HTTP is well when every url of its list answers as it should (HTTP_GET, and with TLS SSL_GET). Each check asks all of them, one after the other,
 // each over a connection of its own. Redirects are not followed: a redirect is an answer like any other.
 type HTTP struct {
 	Target
+	// TLS makes it HTTPS. Nil means plain HTTP.
+	TLS *TLS
 	// URLs to ask for. At least one.
 	URLs []URL
+}
+
+// TLS says how a check speaks TLS. The zero value verifies the server's certificate for the target's address.
+type TLS struct {
+	// ServerName to ask for (SNI) and to verify. Empty means none is sent, and the target's address is verified.
+	ServerName string
+	// SkipVerify takes any certificate, as keepalived does.
+	SkipVerify bool
 }
 
 // URL is one request and the answer to expect.
@@ -26,6 +39,8 @@ type URL struct {
 	VirtualHost string
 	// Status lists the status codes that are well. Empty means 200 to 299.
 	Status []StatusRange
+	// Digest is the MD5 of the body in hexadecimal, as keepalived's genhash prints it. Empty means any body.
+	Digest string
 }
 
 // StatusRange is a range of HTTP status codes, both ends included.
@@ -65,8 +80,9 @@ func (c HTTP) get(ctx context.Context, u URL) error {
 	if path == "" {
 		path = "/"
 	}
-	where := "GET http://" + c.Addr.String() + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Addr.String()+path, nil)
+	address := c.scheme() + "://" + c.Addr.String() + path
+	where := "GET " + address
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
@@ -77,19 +93,43 @@ func (c HTTP) get(ctx context.Context, u URL) error {
 		return fmt.Errorf("%s: %w", where, cause(err))
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); err != nil {
+	digest := md5.New()
+	if _, err := io.Copy(digest, io.LimitReader(resp.Body, maxBody)); err != nil {
 		return fmt.Errorf("%s: status %d, then the body broke off: %w", where, resp.StatusCode, cause(err))
 	}
 	if !u.accepts(resp.StatusCode) {
 		return fmt.Errorf("%s: status %d, want %s", where, resp.StatusCode, u.wanted())
 	}
+	if got := hex.EncodeToString(digest.Sum(nil)); u.Digest != "" && !strings.EqualFold(got, u.Digest) {
+		return fmt.Errorf("%s: digest %s, want %s", where, got, u.Digest)
+	}
 	return nil
+}
+
+func (c HTTP) scheme() string {
+	if c.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// tlsConfig names the server also when nothing is sent: Go verifies by it.
+func (c HTTP) tlsConfig() *tls.Config {
+	if c.TLS == nil {
+		return nil
+	}
+	name := c.TLS.ServerName
+	if name == "" {
+		name = c.Addr.Addr().String() // an address is never sent
+	}
+	return &tls.Config{ServerName: name, InsecureSkipVerify: c.TLS.SkipVerify}
 }
 
 // transport is made for one request: a check must see whether the server takes connections.
 func (c HTTP) transport() *http.Transport {
 	return &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		TLSClientConfig:        c.tlsConfig(),
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,

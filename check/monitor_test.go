@@ -71,9 +71,9 @@ func TestDownNeedsTheRetriesUpNeedsOne(t *testing.T) {
 		want(t, said())
 		time.Sleep(2 * time.Second)
 		want(t, said(), "13s a DOWN")
-		time.Sleep(5 * time.Second) // down: one attempt a loop
+		time.Sleep(4 * time.Second) // down: one attempt a loop, the next at 19 s
 		s.Up()
-		time.Sleep(8 * time.Second)
+		time.Sleep(9 * time.Second)
 		want(t, said(), "19s a UP")
 		s.Down()
 		time.Sleep(4 * time.Second) // failed once

@@ -192,8 +192,16 @@ type Check struct {
 	Command, Args []string
 	User, Group   string
 	Tracks        string
-	// Reply is require_reply.
-	Reply bool
+	// ServerName is the name of a SSL_GET for SNI, empty for none: sni_name, or with enable_sni the virtualhost.
+	ServerName string
+	// Helo is helo_name; DNSName and DNSType are the question of a DNS_CHECK, "." and SOA unless said otherwise.
+	Helo             string
+	DNSName, DNSType string
+	// Payload of a UDP_CHECK; Reply is require_reply, with Pattern and Mask, and its lengths.
+	Payload            []byte
+	Reply              bool
+	Pattern, Mask      []byte
+	ReplyMin, ReplyMax int
 	// Addr is where to connect: connect_ip and connect_port, else the real server's.
 	Addr   netip.AddrPort
 	Source netip.Addr // bindto
@@ -208,6 +216,7 @@ type Check struct {
 	port        int
 	timed       time.Duration // misc_timeout
 	first       bool          // of its kind in its service
+	sni         bool          // enable_sni
 	end         Pos
 	virtualhost string
 	policy      policy
@@ -220,6 +229,7 @@ type URL struct {
 	VirtualHost string
 	// Status lists the codes that are well; empty means 200 to 299.
 	Status []StatusRange
+	Digest string // MD5 in hexadecimal
 	// Matches says that the url has a digest or a regex.
 	Matches bool
 

@@ -386,15 +386,17 @@ func initServers() {
 		realKeywords[kind] = decodeCheck
 		checkKeywords[kind] = checkTable(kind)
 	}
-	setDecoded("virtual_server/real_server", realKeywords, checkKinds[3:]...)
-	for _, kind := range checkKinds[:3] {
-		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind], "http_protocol", "enable_sni", "sni_name")
-		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "digest", "regex")
+	setDecoded("virtual_server/real_server", realKeywords, checkKinds[checksThatRun:]...)
+	for _, kind := range checkKinds[:checksThatRun] {
+		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind])
+		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "regex")
 	}
 }
 
-// checkKinds are all checkers; the first three run here.
-var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "MISC_CHECK", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "FILE_CHECK", "BFD_CHECK"}
+// checkKinds are all checkers; the first so many run here.
+var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "MISC_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "FILE_CHECK", "BFD_CHECK"}
+
+const checksThatRun = 7
 
 // checkTable has what the checkers have in common, and what some have.
 func checkTable(kind string) map[string]setter[Check] {
@@ -408,11 +410,22 @@ func checkTable(kind string) map[string]setter[Check] {
 			}
 			c.Source = d.v.addr
 		},
-		"virtualhost":   text(func(c *Check) *string { return &c.virtualhost }),
-		"misc_path":     func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
-		"user":          func(_ *decoder, n *Node, c *Check) { c.User, c.Group = userGroup(n) },
-		"misc_timeout":  func(d *decoder, _ *Node, c *Check) { c.timed = time.Duration(d.v.number) * time.Second },
-		"require_reply": func(_ *decoder, _ *Node, c *Check) { c.Reply = true },
+		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
+		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
+		"user":         func(_ *decoder, n *Node, c *Check) { c.User, c.Group = userGroup(n) },
+		"misc_timeout": func(d *decoder, _ *Node, c *Check) { c.timed = time.Duration(d.v.number) * time.Second },
+		"require_reply": func(_ *decoder, n *Node, c *Check) {
+			c.Reply = true
+			c.Pattern, c.Mask = octets(n.Values())
+		},
+		"payload":          func(_ *decoder, n *Node, c *Check) { c.Payload, _ = octets(n.Values()) },
+		"min_reply_length": number(func(c *Check) *int { return &c.ReplyMin }),
+		"max_reply_length": number(func(c *Check) *int { return &c.ReplyMax }),
+		"helo_name":        text(func(c *Check) *string { return &c.Helo }),
+		"type":             text(func(c *Check) *string { return &c.DNSType }),
+		"name":             func(d *decoder, n *Node, c *Check) { checkDomain(d, n); c.DNSName = n.Words[1].Text },
+		"enable_sni":       flag(func(c *Check) *bool { return &c.sni }),
+		"sni_name":         text(func(c *Check) *string { return &c.ServerName }),
 		"url": func(d *decoder, n *Node, c *Check) {
 			u := &URL{Pos: n.Pos, end: n.End}
 			decodeBlock(d, n.block(), n.Block, u, urlKeywords)
@@ -420,7 +433,11 @@ func checkTable(kind string) map[string]setter[Check] {
 		},
 	}, func(c *Check) *policy { return &c.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup", "alpha")
 	switch kind {
-	case "HTTP_GET", "SSL_GET":
+	case "HTTP_GET":
+		delete(table, "enable_sni") // they are for TLS
+		delete(table, "sni_name")
+		fallthrough
+	case "SSL_GET":
 		return withPolicy(table, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
 	case "FILE_CHECK":
 		table["track_file"] = checkTracks("file")
@@ -434,13 +451,13 @@ var urlKeywords = map[string]setter[URL]{
 	"path":        text(func(u *URL) *string { return &u.Path }),
 	"virtualhost": text(func(u *URL) *string { return &u.VirtualHost }),
 	"status_code": func(d *decoder, n *Node, u *URL) { u.Status = append(u.Status, d.statusCodes(n)...) },
-	"digest":      func(d *decoder, n *Node, u *URL) { checkDigest(d, n); u.Matches = true },
+	"digest":      func(d *decoder, n *Node, u *URL) { checkDigest(d, n); u.Digest, u.Matches = n.Words[1].Text, true },
 	"regex":       func(_ *decoder, _ *Node, u *URL) { u.Matches = true },
 }
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
 	c := &Check{Pos: n.Pos, Kind: n.Keyword(), end: n.End}
-	c.Runs = slices.Contains(checkKinds[:3], c.Kind)
+	c.Runs = slices.Contains(checkKinds[:checksThatRun], c.Kind)
 	c.ip = r.Addr.Addr()
 	if c.Runs {
 		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])

@@ -118,6 +118,10 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort)
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
 	c.Addr = c.target(r, written)
 	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
+	if c.sni && c.ServerName == "" {
+		c.ServerName = cmp.Or(c.virtualhost, v.virtualhost) // the real server's is skipped, as keepalived does
+	}
+	c.DNSType = cmp.Or(c.DNSType, "SOA")
 	for _, u := range c.URLs {
 		u.VirtualHost = cmp.Or(u.VirtualHost, host)
 	}

@@ -317,6 +317,35 @@ func userGroup(n *Node) (user, group string) {
 	return user, group
 }
 
+// octets reads hexadecimal octets. Of an x the mask has no bits.
+func octets(words []Word) (data, mask []byte) {
+	for _, w := range words {
+		for _, octet := range strings.Fields(w.Text) {
+			for len(octet) > 0 {
+				n := min(len(octet), 2)
+				d, m := nibbles(octet[:n])
+				data, mask, octet = append(data, d), append(mask, m), octet[n:]
+			}
+		}
+	}
+	return data, mask
+}
+
+// nibbles reads one or two hexadecimal digits.
+func nibbles(text string) (data, mask byte) {
+	for i := range len(text) {
+		v, err := strconv.ParseUint(text[i:i+1], 16, 8)
+		data, mask = data<<4|byte(v), mask<<4
+		if err == nil {
+			mask |= 0xf
+		}
+	}
+	if len(text) == 1 {
+		mask |= 0xf0
+	}
+	return data, mask
+}
+
 func (d *decoder) hex(words []Word, wild bool) bool {
 	allowed := "0123456789abcdefABCDEF"
 	if wild {
