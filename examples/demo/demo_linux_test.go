@@ -22,7 +22,8 @@ func TestKernelDemo(t *testing.T) {
 			t.Errorf("%s has less than its share: %v", web, r.start)
 		}
 	}
-	if r.webDead.Failed > 0 || r.webDead.OK == 0 || r.webDead.By["web2"] > 0 {
+	// A third would fail if it were still in; a few may, as a busy machine takes longer than the client waits.
+	if r.webDead.Failed > r.webDead.OK/8 || r.webDead.OK == 0 || r.webDead.By["web2"] > 0 {
 		t.Errorf("with web2 out of the table: %v", r.webDead)
 	}
 	if r.takeover > 3*time.Second || r.directorDead.Gap > 5*time.Second {
