@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -115,19 +114,4 @@ func TestDetectionIsPrintedAsArithmetic(t *testing.T) {
 		}
 	}
 	t.Error("no remark")
-}
-
-// TestDocs holds docs/lint.md and docs/keywords.md to what they are made of. UPDATE=1 writes them.
-func TestDocs(t *testing.T) {
-	for name, want := range map[string]string{"../docs/lint.md": config.LintDoc(), "../docs/keywords.md": config.KeywordDoc()} {
-		if os.Getenv("UPDATE") == "1" {
-			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		got, err := os.ReadFile(name)
-		if err != nil || string(got) != want {
-			t.Errorf("%s is not what the code says (%v): UPDATE=1 go test ./config", name, err)
-		}
-	}
 }

@@ -66,7 +66,7 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 	d.validateAddresses(v)
 	d.validateTimes(v)
 	d.validateAuth(v)
-	d.validateTracks(v.Pos, v.Tracks)
+	d.validateTracks(v.Tracks)
 	if v.NoPreempt && (v.State == "MASTER" || v.Priority == 255) {
 		d.warnf(v.Pos, "nopreempt-master", "use state BACKUP on both routers", "instance %s: nopreempt is ignored with state MASTER or priority 255", v.Name)
 		v.NoPreempt = false
@@ -151,7 +151,7 @@ func (d *decoder) validateAuth(v *VRRPInstance) {
 }
 
 // validateTracks looks what is tracked up.
-func (d *decoder) validateTracks(_ Pos, tracks []Track) {
+func (d *decoder) validateTracks(tracks []Track) {
 	for _, t := range tracks {
 		if t.Kind != "interface" && !d.tracker(t) {
 			d.errorf(t.Pos, "unknown-tracker", "define it, above what uses it", "there is no %s %s to track", t.Kind, quoted(t.Name))
@@ -205,7 +205,7 @@ func (d *decoder) validateGroups() {
 		if len(g.Members) == 1 {
 			d.warnf(g.Pos, "lonely-group", "", "vrrp_sync_group %s has one member", g.Name)
 		}
-		d.validateTracks(g.Pos, g.Tracks)
+		d.validateTracks(g.Tracks)
 	}
 }
 

@@ -124,3 +124,42 @@ func announced(c *lab.Capture, addr netip.Addr) bool {
 	}
 	return false
 }
+
+// TestNetIPv6 is the election by IPv6 on real sockets, with the neighbour advertisement that tells the link.
+func TestNetIPv6(t *testing.T) {
+	lab.Need(t, "ip")
+	n := lab.New(t)
+	a, b := n.Host("a"), n.Host("b")
+	addr := netip.MustParseAddr("2001:db8::100")
+	wish := func(priority uint8) vrrp.Instance {
+		in := instance(priority)
+		in.Interval, in.Addrs = 50*time.Millisecond, []netip.Prefix{netip.PrefixFrom(addr, 128)}
+		return in
+	}
+	ra, stopA := runInHost(t, a, wish(100))
+	eventually(t, 5*time.Second, "a holds the address", func() bool { return a.Has(addr) })
+	capture := a.Capture()
+	rb, stopB := runInHost(t, b, wish(200))
+	eventually(t, 5*time.Second, "b preempts", func() bool { return b.Has(addr) && !a.Has(addr) })
+	eventually(t, 5*time.Second, "b tells all nodes", func() bool { return advertised(capture, addr) })
+	if s := ra.Status()[0]; s.Stats.AdvertsReceived == 0 || s.Stats.ChecksumErrors+s.Stats.TTLErrors != 0 || s.Master != rb.Status()[0].Source {
+		t.Errorf("a: %+v", s)
+	}
+	stopB()
+	eventually(t, 5*time.Second, "a takes over", func() bool { return a.Has(addr) && !b.Has(addr) })
+	stopA()
+}
+
+// advertised says whether an unsolicited neighbour advertisement for addr was captured: from the address to all nodes, hop limit
+// 255, with the override flag.
+func advertised(c *lab.Capture, addr netip.Addr) bool {
+	ip := addr.As16()
+	for _, f := range c.Frames() {
+		d := f.Data
+		if len(d) >= 86 && d[12] == 0x86 && d[13] == 0xdd && d[20] == 58 && d[21] == 255 && string(d[22:38]) == string(ip[:]) &&
+			d[54] == 136 && d[58]&0x60 == 0x20 && string(d[62:78]) == string(ip[:]) && strings.HasPrefix(string(d), "\x33\x33\x00\x00\x00\x01") {
+			return true
+		}
+	}
+	return false
+}

@@ -2,11 +2,28 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"strings"
+	"testing"
 )
 
-// LintDoc is docs/lint.md.
-func LintDoc() string {
+// TestDocs holds docs/lint.md and docs/keywords.md to what they are made of. UPDATE=1 writes them.
+func TestDocs(t *testing.T) {
+	for name, want := range map[string]string{"../docs/lint.md": lintDoc(), "../docs/keywords.md": keywordDoc()} {
+		if os.Getenv("UPDATE") == "1" {
+			if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(name)
+		if err != nil || string(got) != want {
+			t.Errorf("%s is not what the code says (%v): UPDATE=1 go test ./config", name, err)
+		}
+	}
+}
+
+// lintDoc is docs/lint.md.
+func lintDoc() string {
 	var b strings.Builder
 	b.WriteString("# Lint rules\n\nWhat `director check` remarks about configurations that are right and bring services down nevertheless. Each rule can be\n" +
 		"silenced on a line by the comment `# lint:ignore CODE`. This page is made from the code: `UPDATE=1 go test ./config`.\n")
@@ -16,8 +33,8 @@ func LintDoc() string {
 	return b.String()
 }
 
-// KeywordDoc is docs/keywords.md.
-func KeywordDoc() string {
+// keywordDoc is docs/keywords.md.
+func keywordDoc() string {
 	var b strings.Builder
 	effective, all := 0, Keywords()
 	for _, k := range all {
