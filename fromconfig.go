@@ -65,6 +65,9 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 	for _, a := range v.Addresses {
 		in.Addrs = append(in.Addrs, a.Prefix)
 	}
+	for _, a := range v.Excluded {
+		in.Excluded = append(in.Excluded, a.Prefix)
+	}
 	in.Track = tracked(v.Tracks)
 	if v.AuthType == "PASS" {
 		in.AuthType, in.Password = vrrp.AuthPass, v.AuthPass

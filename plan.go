@@ -89,6 +89,7 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"priority", fmt.Sprint(orElse(in.Priority, 100))},
 		{"advert_int", orElse(in.Interval, time.Second).String()},
 		{"virtual_ipaddress", strings.Trim(fmt.Sprint(in.Addrs), "[]")},
+		{"virtual_ipaddress_excluded", strings.Trim(fmt.Sprint(in.Excluded), "[]")},
 		{"source", orBlank(in.Source)},
 		{"mcast_dst_ip", orBlank(in.Group)},
 		{"unicast_peer", strings.Trim(fmt.Sprint(in.Peers), "[]")},

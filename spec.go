@@ -136,7 +136,8 @@ func (s *Spec) clone() Spec {
 		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
 	}
 	for i := range c.Instances {
-		c.Instances[i].Addrs = slices.Clone(c.Instances[i].Addrs)
+		in := &c.Instances[i]
+		in.Addrs, in.Excluded, in.Peers, in.Track = slices.Clone(in.Addrs), slices.Clone(in.Excluded), slices.Clone(in.Peers), slices.Clone(in.Track)
 	}
 	for i := range c.Services {
 		service := &c.Services[i]

@@ -226,7 +226,7 @@ func init() { // the tables refer to each other
 	setDecoded("", topKeywords, "virtual_server_group", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"virtual_ipaddress_excluded", "no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")
+		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_script", scriptKeywords)
 	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process", "track_bfd")

@@ -36,8 +36,7 @@ var losses = map[string]loss{
 	"static_routes":  {Warning, ": the routes are not set", "", false},
 	"static_rules":   {Warning, ": the rules are not set", "", false},
 
-	"static_ipaddress":           {Warning, ": the addresses are not set", "", false},
-	"virtual_ipaddress_excluded": {Warning, ": the addresses are not set", "", false},
+	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
 	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted", "", false},
 	"persistence_engine": {Warning, ": persistence is by client address", "", false},

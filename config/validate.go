@@ -99,6 +99,9 @@ func (d *decoder) validateAddresses(v *VRRPInstance) {
 		d.noAddressOptions(v, a)
 	}
 	v.Addresses = kept
+	for _, a := range v.Excluded {
+		d.noAddressOptions(v, a)
+	}
 	if v.Interface == "" && unicast(v) {
 		d.notHeld(v.Pos, "instance %s: unicast without an interface is not spoken here yet: add interface IF", v.Name)
 	}

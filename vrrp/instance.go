@@ -26,6 +26,9 @@ type Instance struct {
 	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 needs version 3. The prefix length is that of the address as it is put on
 	// the interface: /32 unless the address shall bring a route to its network.
 	Addrs []netip.Prefix
+	// Excluded are further addresses that are held with the others and not advertised, of either family
+	// (virtual_ipaddress_excluded).
+	Excluded []netip.Prefix
 	// Source is the source address of adverts. The zero Addr means the interface's first address that is not virtual; for
 	// IPv6 its first link-local one.
 	Source netip.Addr
@@ -83,6 +86,9 @@ func (a Announce) delay() time.Duration      { return or(a.Delay, 5*time.Second)
 // is6 is the family of the instance.
 func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
 
+// held are all addresses of a MASTER.
+func (in *Instance) held() []netip.Prefix { return slices.Concat(in.Addrs, in.Excluded) }
+
 func (in *Instance) group() netip.Addr {
 	if in.is6() {
 		return or(in.Group, GroupIPv6)
@@ -114,7 +120,7 @@ func (in *Instance) String() string {
 // Equal says whether two wishes are the same.
 func (in *Instance) Equal(other *Instance) bool {
 	a, b := *in, *other
-	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Peers, other.Peers) && slices.Equal(in.Track, other.Track) && a.sameScalars(&b)
+	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Excluded, other.Excluded) && slices.Equal(in.Peers, other.Peers) && slices.Equal(in.Track, other.Track) && a.sameScalars(&b)
 }
 
 func (in *Instance) sameScalars(o *Instance) bool {
@@ -172,6 +178,12 @@ func (in *Instance) validateAddrs(bad func(string, ...any)) {
 			bad("%w: virtual address %v is not of the family of %v: use an instance for each", ErrAddressFamily, p, in.Addrs[0])
 		case seen[p.Addr()]:
 			bad("virtual address %v is there twice", p)
+		}
+		seen[p.Addr()] = true
+	}
+	for _, p := range in.Excluded {
+		if !p.IsValid() || seen[p.Addr()] {
+			bad("excluded address %v is not valid, or there twice", p)
 		}
 		seen[p.Addr()] = true
 	}

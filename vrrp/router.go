@@ -91,7 +91,7 @@ func (r *Router) Set(instances []Instance) error {
 	old := r.runners
 	r.runners = nil
 	for _, in := range instances {
-		in.Addrs = slices.Clone(in.Addrs)
+		in.Addrs, in.Excluded, in.Peers, in.Track = slices.Clone(in.Addrs), slices.Clone(in.Excluded), slices.Clone(in.Peers), slices.Clone(in.Track)
 		i := slices.IndexFunc(old, func(x *runner) bool { return x != nil && x.in.key() == in.key() })
 		if i < 0 {
 			r.runners = append(r.runners, newRunner(in))
@@ -337,12 +337,12 @@ func (r *Router) execute(x *runner, a Action) {
 		r.send(p, x, a.Priority)
 	case AddAddrs:
 		x.term.Add(1)
-		p.work.Add(r.addAddrs(x, x.in.Addrs))
+		p.work.Add(r.addAddrs(x, x.in.held()))
 	case RemoveAddrs:
 		x.term.Add(1)
-		p.work.Add(r.removeAddrs(x, x.in.Addrs))
+		p.work.Add(r.removeAddrs(x, x.in.held()))
 	case AnnounceAddrs:
-		p.work.Add(r.announce(x, x.in.Addrs, int(a.Rounds)))
+		p.work.Add(r.announce(x, x.in.held(), int(a.Rounds)))
 	case Transition:
 		r.transition(p, x, a)
 	}
@@ -449,10 +449,10 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		return
 	}
 	p := r.port(&in)
-	p.work.Add(r.removeAddrs(x, without(old.Addrs, in.Addrs)))
-	if added := without(in.Addrs, old.Addrs); len(added) > 0 {
+	p.work.Add(r.removeAddrs(x, without(old.held(), in.held())))
+	if added := without(in.held(), old.held()); len(added) > 0 {
 		p.work.Add(r.addAddrs(x, added))
-		p.work.Add(r.announce(x, in.Addrs, in.Announce.rounds()))
+		p.work.Add(r.announce(x, in.held(), in.Announce.rounds()))
 	}
 }
 
@@ -554,7 +554,7 @@ func (r *Router) sourceOn(link Link, x *runner) netip.Addr {
 
 func (r *Router) virtual(addr netip.Addr) bool {
 	for _, x := range r.runners {
-		if !x.in.owner() && slices.Contains(x.addrs, addr) {
+		if !x.in.owner() && slices.ContainsFunc(x.in.held(), func(p netip.Prefix) bool { return p.Addr() == addr }) {
 			return true
 		}
 	}

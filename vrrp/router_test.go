@@ -169,6 +169,38 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestExcludedAddresses: they come and go with the others, and no advert has them.
+func TestExcludedAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		in := instance(100)
+		in.Excluded = []netip.Prefix{netip.MustParsePrefix("10.0.0.150/32"), netip.MustParsePrefix("2001:db8::150/128")}
+		a := boot(t, lan.Host("10.0.0.1"), in)
+		b := boot(t, lan.Host("10.0.0.2"), instance(90))
+		time.Sleep(10 * time.Second)
+		for _, addr := range []string{vip, "10.0.0.150", "2001:db8::150"} {
+			if h := lan.Holders(addr); len(h) != 1 || h[0] != "10.0.0.1" {
+				t.Errorf("%s is on %v", addr, h)
+			}
+		}
+		if s := b.Status()[0].Stats; s.AddressListErrors != 0 || s.AdvertsReceived == 0 {
+			t.Errorf("b: %+v", s)
+		}
+		in.Excluded = in.Excluded[:1]
+		if err := a.Set([]vrrp.Instance{in}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if h := lan.Holders("2001:db8::150"); len(h) != 0 {
+			t.Errorf("an address that is gone is on %v", h)
+		}
+		a.stop()
+		if h := lan.Holders("10.0.0.150"); len(h) != 0 {
+			t.Errorf("after the end the address is on %v", h)
+		}
+	})
+}
+
 // TestLateTimerReadsAdvertsFirst: a Router that nobody told of the MASTER's adverts finds its timer run out and the adverts
 // in its socket, as a process does that was stopped for a while. It must stay BACKUP.
 func TestLateTimerReadsAdvertsFirst(t *testing.T) {
