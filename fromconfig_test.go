@@ -177,6 +177,18 @@ virtual_server 192.0.2.10 80 {
 	if !reflect.DeepEqual(spec.Trackers, want) {
 		t.Errorf("trackers:\n%+v\nwant\n%+v", spec.Trackers, want)
 	}
+	if plan := holdfast.Diff(holdfast.Spec{}, spec); len(plan.Checks) != 0 {
+		t.Errorf("a plan from nothing has lines of checks: %v", plan.Checks)
+	}
+	other := spec
+	other.Trackers = []holdfast.Tracker{spec.Trackers[0], {Name: "new", Probe: check.Probe{Policy: check.Policy{DelayLoop: time.Second}}}}
+	other.Trackers[0].Probe.Policy.DelayLoop = time.Minute
+	if plan := holdfast.Diff(spec, other).Checks; len(plan) != 2 || plan[0] != "tracker app edit: every 1m0s, moves A by -20, B by 5" || plan[1] != "tracker new add: every 1s, moves " {
+		t.Errorf("plan: %q", plan)
+	}
+	if plan := holdfast.Diff(other, spec).Checks; len(plan) != 2 || plan[1] != "tracker new delete" {
+		t.Errorf("plan back: %q", plan)
+	}
 	p := spec.Services[0].Servers[0].Checks[0]
 	if c := p.Checker.(check.Command); c.Args[1] != "192.0.2.12" || c.User != "daemon" || p.Policy.Timeout != 4*time.Second || p.ID != "MISC_CHECK /bin/probe 192.0.2.12" {
 		t.Errorf("misc: %+v", p)

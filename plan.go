@@ -19,7 +19,7 @@ type Plan struct {
 	// Instances has one line for each VRRP instance that comes, changes or goes.
 	Instances []string
 	// Checks has one line for each server that stays and whose checks change, and for each tracker that comes, changes or
-	// goes. The checks of a server come and go with it.
+	// goes while there are instances before and after. Checks and trackers come and go with what they are for.
 	Checks []string
 }
 
@@ -42,7 +42,7 @@ func Diff(have, want Spec) Plan {
 	return Plan{
 		Table:     ipvs.Diff(healthy(have.Services), healthy(want.Services)),
 		Instances: diffInstances(have.Instances, want.Instances),
-		Checks:    append(diffChecks(have.Services, want.Services), diffTrackers(have.Trackers, want.Trackers)...),
+		Checks:    append(diffChecks(have.Services, want.Services), diffTrackers(have, want)...),
 	}
 }
 
@@ -175,24 +175,29 @@ func diffChecks(have, want []Service) (lines []string) {
 	return lines
 }
 
-func diffTrackers(have, want []Tracker) (lines []string) {
-	old := make(map[string]*Tracker, len(have))
-	for i := range have {
-		old[have[i].Name] = &have[i]
+func diffTrackers(have, want Spec) (lines []string) {
+	if len(have.Instances) == 0 || len(want.Instances) == 0 {
+		return nil
 	}
-	for i := range want {
-		before := old[want[i].Name]
-		delete(old, want[i].Name)
-		switch {
-		case before == nil:
-			lines = append(lines, fmt.Sprintf("tracker %s add: every %v, moves %s", want[i].Name, orElse(want[i].Probe.Policy.DelayLoop, time.Minute), effects(want[i].Effects)))
-		case !reflect.DeepEqual(before, &want[i]):
-			lines = append(lines, fmt.Sprintf("tracker %s edit: every %v, moves %s", want[i].Name, orElse(want[i].Probe.Policy.DelayLoop, time.Minute), effects(want[i].Effects)))
+	old := make(map[string]*Tracker, len(have.Trackers))
+	for i := range have.Trackers {
+		old[have.Trackers[i].Name] = &have.Trackers[i]
+	}
+	for i := range want.Trackers {
+		t := &want.Trackers[i]
+		before := old[t.Name]
+		delete(old, t.Name)
+		verb := "add"
+		if before != nil {
+			verb = "edit"
+		}
+		if !reflect.DeepEqual(before, t) {
+			lines = append(lines, fmt.Sprintf("tracker %s %s: every %v, moves %s", t.Name, verb, orElse(t.Probe.Policy.DelayLoop, time.Minute), effects(t.Effects)))
 		}
 	}
-	for i := range have {
-		if old[have[i].Name] != nil {
-			lines = append(lines, fmt.Sprintf("tracker %s delete", have[i].Name))
+	for _, t := range have.Trackers {
+		if old[t.Name] != nil {
+			lines = append(lines, fmt.Sprintf("tracker %s delete", t.Name))
 		}
 	}
 	return lines
