@@ -221,6 +221,8 @@ func checkerOf(c *config.Check, g *config.Global) check.Checker {
 		return check.DNS{Target: target, Name: c.DNSName, Type: dnsTypes[c.DNSType]}
 	case "UDP_CHECK":
 		return udpOf(c, target)
+	case "PING_CHECK":
+		return check.Ping{Addr: c.Addr.Addr(), Source: c.Source}
 	}
 	return httpOf(c, target)
 }

@@ -2,7 +2,7 @@
 //
 // # Usage
 //
-// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP] and [Command] are built in; your own is
+// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in; your own is
 // one method:
 //
 //	queue := check.CheckerFunc(func(ctx context.Context) error {

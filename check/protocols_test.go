@@ -152,3 +152,11 @@ func TestDNS(t *testing.T) {
 	says(t, check.DNS{Target: deadPort(t)}, "refused")
 	says(t, check.DNS{Target: check.Target{Addr: netip.MustParseAddrPort("127.0.0.1:53")}, Name: strings.Repeat("a", 300)}, "a")
 }
+
+// TestPing asks the loopback, which always answers; not from an address that this host does not have.
+func TestPing(t *testing.T) {
+	says(t, check.Ping{Addr: netip.MustParseAddr("127.0.0.1")}, "")
+	says(t, check.Ping{Addr: netip.MustParseAddr("127.0.0.1"), Source: netip.MustParseAddr("127.0.0.2")}, "")
+	says(t, check.Ping{Addr: netip.MustParseAddr("::1")}, "")
+	says(t, check.Ping{Addr: netip.MustParseAddr("127.0.0.1"), Source: netip.MustParseAddr("192.0.2.1")}, "ping 127.0.0.1: ")
+}

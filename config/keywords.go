@@ -396,7 +396,7 @@ func initServers() {
 // checkKinds are all checkers; the first so many run here.
 var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "MISC_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "FILE_CHECK", "BFD_CHECK"}
 
-const checksThatRun = 7
+const checksThatRun = 8
 
 // checkTable has what the checkers have in common, and what some have.
 func checkTable(kind string) map[string]setter[Check] {
