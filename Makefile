@@ -24,7 +24,7 @@ incident: setup build ## the outage this project starts from, told with real par
 lint: bin/staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these files:"; gofmt -l .; exit 1; }
 	@set -e; for m in $(MODULES); do echo "lint $$m"; \
-		(cd $$m && go vet ./... && GOOS=darwin go vet ./... && staticcheck ./...); done
+		(cd $$m && GOWORK=off go mod tidy -diff && go vet ./... && GOOS=darwin go vet ./... && staticcheck ./...); done
 
 bin/staticcheck: tools/go.mod tools/go.sum
 	@mkdir -p bin
