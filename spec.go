@@ -136,8 +136,7 @@ func (s *Spec) clone() Spec {
 		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
 	}
 	for i := range c.Instances {
-		in := &c.Instances[i]
-		in.Addrs, in.Excluded, in.Peers, in.Track = slices.Clone(in.Addrs), slices.Clone(in.Excluded), slices.Clone(in.Peers), slices.Clone(in.Track)
+		c.Instances[i] = c.Instances[i].Clone()
 	}
 	for i := range c.Services {
 		service := &c.Services[i]

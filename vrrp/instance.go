@@ -117,6 +117,14 @@ func (in *Instance) String() string {
 	return fmt.Sprintf("%s/%d", in.Interface, in.VRID)
 }
 
+// Clone is a copy that shares nothing with the instance.
+func (in *Instance) Clone() Instance {
+	c := *in
+	c.Addrs, c.Excluded = slices.Clone(in.Addrs), slices.Clone(in.Excluded)
+	c.Peers, c.Track = slices.Clone(in.Peers), slices.Clone(in.Track)
+	return c
+}
+
 // Equal says whether two wishes are the same.
 func (in *Instance) Equal(other *Instance) bool {
 	a, b := *in, *other

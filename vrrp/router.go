@@ -53,6 +53,8 @@ type Router struct {
 	runners  []*runner
 	ports    map[portKey]*port
 	tracking map[string]Tracking
+	links    map[string]seenLink // of this refresh
+	virtual  map[netip.Addr]bool // addresses that are not to be sent from, of this refresh
 	running  bool
 	advert   Advertisement // of the packet being handled
 	packet   []byte        // being built
@@ -65,6 +67,7 @@ func NewRouter(o Options) *Router {
 		log: o.Logger, net: o.Network, notifier: newNotifier(o.OnTransition),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), readable: make(chan *port),
 		ports: make(map[portKey]*port), tracking: make(map[string]Tracking),
+		links: make(map[string]seenLink), virtual: make(map[netip.Addr]bool),
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -91,7 +94,7 @@ func (r *Router) Set(instances []Instance) error {
 	old := r.runners
 	r.runners = nil
 	for _, in := range instances {
-		in.Addrs, in.Excluded, in.Peers, in.Track = slices.Clone(in.Addrs), slices.Clone(in.Excluded), slices.Clone(in.Peers), slices.Clone(in.Track)
+		in = in.Clone()
 		i := slices.IndexFunc(old, func(x *runner) bool { return x != nil && x.in.key() == in.key() })
 		if i < 0 {
 			r.runners = append(r.runners, newRunner(in))
@@ -155,9 +158,10 @@ type portKey struct {
 func (r *Router) SetTracking(name string, t Tracking) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tracking[name] = t
-	r.refresh(time.Now())
-	r.poke()
+	if r.tracking[name] != t {
+		r.tracking[name] = t
+		r.poke()
+	}
 }
 
 // Run holds the instances until ctx ends, then leaves: priority 0 is sent for every MASTER and its addresses are removed,
@@ -466,6 +470,7 @@ func (r *Router) refresh(now time.Time) {
 	if !r.running {
 		return
 	}
+	r.forgetHost()
 	for _, x := range r.runners {
 		source, fault := r.usable(x)
 		if state := x.machine.State(); fault == "" && (state == Init || state == Fault) {
@@ -512,7 +517,7 @@ func (r *Router) refreshOne(now time.Time, x *runner) {
 // usable tells the address to send from, or why there is none. It opens the interface's socket when that is due.
 func (r *Router) usable(x *runner) (netip.Addr, string) {
 	p := r.port(&x.in)
-	link, err := r.net.Link(p.key.iface)
+	link, err := r.link(p.key.iface)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		p.close()
@@ -539,7 +544,7 @@ func (r *Router) sourceOn(link Link, x *runner) netip.Addr {
 	}
 	var first netip.Addr
 	for _, p := range link.Addrs {
-		if p.Addr().Is6() != x.in.is6() || x.in.is6() && !p.Addr().IsLinkLocalUnicast() || r.virtual(p.Addr()) {
+		if p.Addr().Is6() != x.in.is6() || x.in.is6() && !p.Addr().IsLinkLocalUnicast() || r.virtual[p.Addr()] {
 			continue
 		}
 		if p.Addr() == x.source {
@@ -552,13 +557,33 @@ func (r *Router) sourceOn(link Link, x *runner) netip.Addr {
 	return first
 }
 
-func (r *Router) virtual(addr netip.Addr) bool {
+// forgetHost begins a new look at the host: each link is asked once, however many instances are on it.
+func (r *Router) forgetHost() {
+	clear(r.links)
+	clear(r.virtual)
 	for _, x := range r.runners {
-		if !x.in.owner() && slices.ContainsFunc(x.in.held(), func(p netip.Prefix) bool { return p.Addr() == addr }) {
-			return true
+		if x.in.owner() {
+			continue // its addresses are the host's own
+		}
+		for _, p := range x.in.held() {
+			r.virtual[p.Addr()] = true
 		}
 	}
-	return false
+}
+
+func (r *Router) link(name string) (Link, error) {
+	seen, ok := r.links[name]
+	if !ok {
+		seen.Link, seen.err = r.net.Link(name)
+		r.links[name] = seen
+	}
+	return seen.Link, seen.err
+}
+
+// seenLink is what the host said of a link.
+type seenLink struct {
+	Link
+	err error
 }
 
 func familyName(six bool) string {

@@ -6,7 +6,7 @@ import "fmt"
 func (r *Router) track(x *runner) {
 	x.weight = 0
 	for _, t := range x.in.Track {
-		link, err := r.net.Link(t.Interface)
+		link, err := r.link(t.Interface)
 		up := err == nil && link.Up
 		weight, fault := Contribution(t.Weight, t.Reverse, up)
 		x.weight += weight
