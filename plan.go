@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -85,9 +86,9 @@ func attributes(in *vrrp.Instance) []attribute {
 	return []attribute{
 		{"interface", in.Interface},
 		{"virtual_router_id", fmt.Sprint(in.VRID)},
-		{"version", fmt.Sprint(orElse(in.Version, 3))},
-		{"priority", fmt.Sprint(orElse(in.Priority, 100))},
-		{"advert_int", orElse(in.Interval, time.Second).String()},
+		{"version", fmt.Sprint(cmp.Or(in.Version, 3))},
+		{"priority", fmt.Sprint(cmp.Or(in.Priority, 100))},
+		{"advert_int", cmp.Or(in.Interval, time.Second).String()},
 		{"virtual_ipaddress", strings.Trim(fmt.Sprint(in.Addrs), "[]")},
 		{"virtual_ipaddress_excluded", strings.Trim(fmt.Sprint(in.Excluded), "[]")},
 		{"source", orBlank(in.Source)},
@@ -105,19 +106,11 @@ func attributes(in *vrrp.Instance) []attribute {
 
 // announce is blank for keepalived's default.
 func announce(a vrrp.Announce) string {
-	rounds, delay := orElse(a.Rounds, 5), orElse(a.Delay, 5*time.Second)
+	rounds, delay := cmp.Or(a.Rounds, 5), cmp.Or(a.Delay, 5*time.Second)
 	if rounds == 5 && delay == 5*time.Second && a.Refresh == 0 {
 		return ""
 	}
 	return fmt.Sprintf("rounds=%d delay=%v refresh=%v", rounds, delay, a.Refresh)
-}
-
-func orElse[V comparable](v, zero V) V {
-	var none V
-	if v == none {
-		return zero
-	}
-	return v
 }
 
 func orBlank[V comparable](v V) string {
@@ -143,7 +136,7 @@ func changes(before, after *vrrp.Instance) string {
 	old := attributes(before)
 	for i, a := range attributes(after) {
 		if a.value != old[i].value {
-			parts = append(parts, fmt.Sprintf("%s %s -> %s", a.keyword, orElse(old[i].value, "none"), orElse(a.value, "none")))
+			parts = append(parts, fmt.Sprintf("%s %s -> %s", a.keyword, cmp.Or(old[i].value, "none"), cmp.Or(a.value, "none")))
 		}
 	}
 	if before.Password != after.Password {
@@ -192,7 +185,7 @@ func diffTrackers(have, want Spec) (lines []string) {
 			verb = "edit"
 		}
 		if !reflect.DeepEqual(before, t) {
-			lines = append(lines, fmt.Sprintf("tracker %s %s: every %v, moves %s", t.Name, verb, orElse(t.Probe.Policy.DelayLoop, time.Minute), effects(t.Effects)))
+			lines = append(lines, fmt.Sprintf("tracker %s %s: every %v, moves %s", t.Name, verb, cmp.Or(t.Probe.Policy.DelayLoop, time.Minute), effects(t.Effects)))
 		}
 	}
 	for _, t := range have.Trackers {
@@ -222,7 +215,7 @@ func names(probes []check.Probe) string {
 	}
 	parts := make([]string, len(probes))
 	for i, p := range probes {
-		parts[i] = fmt.Sprintf("%s every %v", orElse(p.ID, "check"), orElse(p.Policy.DelayLoop, time.Minute))
+		parts[i] = fmt.Sprintf("%s every %v", cmp.Or(p.ID, "check"), cmp.Or(p.Policy.DelayLoop, time.Minute))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,18 +39,13 @@ type Policy struct {
 	Rise int
 }
 
-func (p Policy) delayLoop() time.Duration        { return or(p.DelayLoop, 60*time.Second) }
-func (p Policy) delayBeforeRetry() time.Duration { return max(or(p.DelayBeforeRetry, time.Second), 0) }
-func (p Policy) timeout() time.Duration          { return or(p.Timeout, 5*time.Second) }
-func (p Policy) warmup() time.Duration           { return max(or(p.Warmup, p.delayLoop()), 0) }
-func (p Policy) rise() int                       { return max(p.Rise, 1) }
-
-func or(d, zero time.Duration) time.Duration {
-	if d == 0 {
-		return zero
-	}
-	return d
+func (p Policy) delayLoop() time.Duration { return cmp.Or(p.DelayLoop, 60*time.Second) }
+func (p Policy) delayBeforeRetry() time.Duration {
+	return max(cmp.Or(p.DelayBeforeRetry, time.Second), 0)
 }
+func (p Policy) timeout() time.Duration { return cmp.Or(p.Timeout, 5*time.Second) }
+func (p Policy) warmup() time.Duration  { return max(cmp.Or(p.Warmup, p.delayLoop()), 0) }
+func (p Policy) rise() int              { return max(p.Rise, 1) }
 
 // Validate reports values out of range.
 func (p Policy) Validate() error {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -37,7 +38,7 @@ func (c DNS) Check(ctx context.Context) error {
 	case !answered:
 		return fmt.Errorf("DNS %v: no answer", c.Addr)
 	case header.RCode != dnsmessage.RCodeSuccess:
-		return fmt.Errorf("DNS %v: %v for %s", c.Addr, header.RCode, orWord(c.Name, "."))
+		return fmt.Errorf("DNS %v: %v for %s", c.Addr, header.RCode, cmp.Or(c.Name, "."))
 	}
 	return nil
 }
@@ -47,13 +48,9 @@ func (c DNS) query(id uint16) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind := c.Type
-	if kind == 0 {
-		kind = dnsmessage.TypeSOA
-	}
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: id, RecursionDesired: true},
-		Questions: []dnsmessage.Question{{Name: name, Type: kind, Class: dnsmessage.ClassINET}},
+		Questions: []dnsmessage.Question{{Name: name, Type: cmp.Or(c.Type, dnsmessage.TypeSOA), Class: dnsmessage.ClassINET}},
 	}
 	return m.Pack()
 }

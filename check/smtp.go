@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/textproto"
@@ -21,20 +22,16 @@ func (c SMTP) Check(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	helo := c.Helo
-	if helo == "" {
-		helo = "localhost"
-	}
 	text := textproto.NewConn(conn)
 	for _, step := range []struct {
 		say    string
 		expect int
-	}{{"", 220}, {"HELO " + helo, 250}, {"QUIT", 0}} {
+	}{{"", 220}, {"HELO " + cmp.Or(c.Helo, "localhost"), 250}, {"QUIT", 0}} {
 		if err := converse(text, step.say, step.expect); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("timed out")
 			}
-			return fmt.Errorf("SMTP %v: %s: %w", c.Addr, orWord(step.say, "greeting"), err)
+			return fmt.Errorf("SMTP %v: %s: %w", c.Addr, cmp.Or(step.say, "greeting"), err)
 		}
 	}
 	return nil
@@ -50,11 +47,4 @@ func converse(text *textproto.Conn, say string, expect int) error {
 		return cause(err)
 	}
 	return nil
-}
-
-func orWord(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -48,7 +49,7 @@ func keywordDoc() string {
 	for _, k := range all {
 		if k.Block != block {
 			block = k.Block
-			fmt.Fprintf(&b, "\n## %s\n\n| keyword | arguments | default | meaning | here |\n|---|---|---|---|---|\n", orText(block, "top level"))
+			fmt.Fprintf(&b, "\n## %s\n\n| keyword | arguments | default | meaning | here |\n|---|---|---|---|---|\n", cmp.Or(block, "top level"))
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Name, cell(k.Arguments), cell(k.Default), cell(k.Meaning), cell(k.status()))
 	}

@@ -62,15 +62,15 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"unicast_peer":   decodePeers,
 		"mcast_dst_ip":   decodeMulticastGroup,
 		"garp_master_delay": func(d *decoder, _ *Node, v *VRRPInstance) {
-			v.garpDelay = orNil(time.Duration(d.v.number)*time.Second, true)
+			v.garpDelay = new(time.Duration(d.v.number) * time.Second)
 		},
-		"garp_master_repeat":  func(d *decoder, _ *Node, v *VRRPInstance) { v.garpRepeat = orNil(int(d.v.number), true) },
+		"garp_master_repeat":  func(d *decoder, _ *Node, v *VRRPInstance) { v.garpRepeat = new(int(d.v.number)) },
 		"garp_master_refresh": seconds(func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
 		"authentication": func(d *decoder, n *Node, v *VRRPInstance) {
 			decodeBlock(d, n.block(), n.Block, v, authKeywords)
 		},
 		"auth_hmac":                  func(d *decoder, n *Node, v *VRRPInstance) { v.HMAC = true; d.descend(n) },
-		"strict_mode":                func(d *decoder, _ *Node, v *VRRPInstance) { v.strict = orNil(d.v.flag, true) },
+		"strict_mode":                func(d *decoder, _ *Node, v *VRRPInstance) { v.strict = new(d.v.flag) },
 		"use_vmac":                   func(d *decoder, n *Node, v *VRRPInstance) { checkVMAC(d, n); v.VMAC = true },
 		"use_ipvlan":                 flag(func(v *VRRPInstance) *bool { return &v.VMAC }),
 		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
@@ -292,20 +292,13 @@ func decodeNamed(kind string) setter[Config] {
 // Servers.
 
 var policyKeywords = map[string]setter[policy]{
-	"retry":              func(d *decoder, _ *Node, p *policy) { p.retry = orNil(int(d.v.number), true) },
-	"delay_loop":         func(d *decoder, _ *Node, p *policy) { p.delayLoop = orNil(d.v.time, true) },
-	"delay_before_retry": func(d *decoder, _ *Node, p *policy) { p.delayBeforeRetry = orNil(d.v.time, true) },
-	"connect_timeout":    func(d *decoder, _ *Node, p *policy) { p.timeout = orNil(d.v.time, true) },
-	"warmup":             func(d *decoder, _ *Node, p *policy) { p.warmup = orNil(d.v.time, true) },
-	"alpha":              func(d *decoder, _ *Node, p *policy) { p.alpha = orNil(d.v.flag, true) },
-	"nb_get_retry":       func(d *decoder, _ *Node, p *policy) { p.retry = orNil(int(d.v.number), true) },
-}
-
-func orNil[V any](v V, ok bool) *V {
-	if !ok {
-		return nil
-	}
-	return &v
+	"retry":              func(d *decoder, _ *Node, p *policy) { p.retry = new(int(d.v.number)) },
+	"delay_loop":         func(d *decoder, _ *Node, p *policy) { p.delayLoop = new(d.v.time) },
+	"delay_before_retry": func(d *decoder, _ *Node, p *policy) { p.delayBeforeRetry = new(d.v.time) },
+	"connect_timeout":    func(d *decoder, _ *Node, p *policy) { p.timeout = new(d.v.time) },
+	"warmup":             func(d *decoder, _ *Node, p *policy) { p.warmup = new(d.v.time) },
+	"alpha":              func(d *decoder, _ *Node, p *policy) { p.alpha = new(d.v.flag) },
+	"nb_get_retry":       func(d *decoder, _ *Node, p *policy) { p.retry = new(int(d.v.number)) },
 }
 
 // withPolicy adds those of the policy's keywords that the block knows.

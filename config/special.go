@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"strings"
 )
@@ -64,18 +65,11 @@ func (d *decoder) tunnelMakesSense(n *Node, t tunnel) bool {
 	case (t.kind == "gue") != (t.port != 0):
 		d.errorf(n.Pos, "tunnel-port", "", "%s: type gue needs a port, and no other type has one", d.keyword)
 	case t.checksum != "" && (t.kind == "" || t.kind == "ipip"), t.checksum == "remcsum" && t.kind == "gre":
-		d.errorf(n.Pos, "tunnel-checksum", "", "%s: %s has no %s", d.keyword, orText(t.kind, "ipip"), t.checksum)
+		d.errorf(n.Pos, "tunnel-checksum", "", "%s: %s has no %s", d.keyword, cmp.Or(t.kind, "ipip"), t.checksum)
 	default:
 		return true
 	}
 	return false
-}
-
-func orText(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // checkWeight reads W [reverse|noreverse]. A plain weight has a range in the schema.

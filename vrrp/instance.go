@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -75,13 +76,13 @@ type Announce struct {
 	Refresh time.Duration
 }
 
-func (in *Instance) version() uint8          { return or(in.Version, 3) }
-func (in *Instance) priority() uint8         { return or(in.Priority, 100) }
-func (in *Instance) interval() time.Duration { return or(in.Interval, time.Second) }
+func (in *Instance) version() uint8          { return cmp.Or(in.Version, 3) }
+func (in *Instance) priority() uint8         { return cmp.Or(in.Priority, 100) }
+func (in *Instance) interval() time.Duration { return cmp.Or(in.Interval, time.Second) }
 func (in *Instance) owner() bool             { return in.priority() == 255 }
 func (in *Instance) unicast() bool           { return len(in.Peers) > 0 }
-func (a Announce) rounds() int               { return or(a.Rounds, 5) }
-func (a Announce) delay() time.Duration      { return or(a.Delay, 5*time.Second) }
+func (a Announce) rounds() int               { return cmp.Or(a.Rounds, 5) }
+func (a Announce) delay() time.Duration      { return cmp.Or(a.Delay, 5*time.Second) }
 
 // is6 is the family of the instance.
 func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
@@ -91,17 +92,9 @@ func (in *Instance) held() []netip.Prefix { return slices.Concat(in.Addrs, in.Ex
 
 func (in *Instance) group() netip.Addr {
 	if in.is6() {
-		return or(in.Group, GroupIPv6)
+		return cmp.Or(in.Group, GroupIPv6)
 	}
-	return or(in.Group, GroupIPv4)
-}
-
-func or[T comparable](v, zero T) T {
-	var none T
-	if v == none {
-		return zero
-	}
-	return v
+	return cmp.Or(in.Group, GroupIPv4)
 }
 
 func (in *Instance) authData() (data [8]byte) {
