@@ -76,8 +76,8 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		return
 	}
 	d.keyword = k.Name
-	if instead, old := oldKeywords[k.Name]; old && k.Block != "" {
-		d.warnf(n.Pos, "deprecated", instead, "%s is deprecated", k.Name)
+	if k.instead != "" {
+		d.warnf(n.Pos, "deprecated", k.instead, "%s is deprecated", k.Name)
 	}
 	var ok bool
 	if d.v, ok = d.read(k, n); !ok {
@@ -120,19 +120,13 @@ func (c *Config) ignores(pos Pos, code string) bool {
 	return slices.Contains(strings.FieldsFunc(c.ignored[fmt.Sprint(pos.File, ":", pos.Line)], func(r rune) bool { return r == ' ' || r == ',' }), code)
 }
 
-// oldKeywords are those that keepalived asks not to use any more, with what to do instead.
-var oldKeywords = map[string]string{
-	"linkbeat_use_polling": "use linkbeat_interfaces", "lvs_sync_daemon_interface": "use lvs_sync_daemon in global_defs",
-	"global_tracking": "track on the sync group", "native_ipv6": "remove it", "nb_get_retry": "write retry",
-}
-
 // accept counts a statement without effect.
 func (d *decoder) accept(k *Keyword, n *Node) {
 	d.cfg.Accepted++
 	if d.quiet > 0 {
 		return
 	}
-	lost := loses(k)
+	lost := k.lost
 	d.diags.add(n.Pos, lost.severity, lost.code(), lost.hint, "%s", k.Name+" is known and has no effect here"+lost.consequence)
 	if lost.vital {
 		d.cfg.NotHeld = append(d.cfg.NotHeld, d.diags[len(d.diags)-1])

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -9,10 +10,7 @@ import (
 // entries checks the entries of a list without effect here, one a line.
 func (d *decoder) entries(k *Keyword, n *Node) {
 	check := entryChecks[k.Name]
-	for _, e := range n.Block {
-		if len(e.Words) == 0 {
-			continue
-		}
+	for e := range n.entries() {
 		if e.HasBlock {
 			d.errorf(e.Pos, "unexpected-brace", "", "%s holds entries, no blocks", k.Name)
 			continue
@@ -20,6 +18,17 @@ func (d *decoder) entries(k *Keyword, n *Node) {
 		if check != nil {
 			d.keyword = k.Name
 			check(d, e)
+		}
+	}
+}
+
+// entries are the lines of a list that are not mere comments.
+func (n *Node) entries() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for _, e := range n.Block {
+			if len(e.Words) > 0 && !yield(e) {
+				return
+			}
 		}
 	}
 }

@@ -107,7 +107,7 @@ func (d *decoder) descend(n *Node) {
 // sourceAddr reads an address that must be of the family of the virtual addresses above it.
 func sourceAddr(field func(*VRRPInstance) *netip.Addr) setter[VRRPInstance] {
 	return func(d *decoder, n *Node, v *VRRPInstance) {
-		if len(v.Addresses) > 0 && v.is6() != d.v.addr.Is6() {
+		if v.clashes(d.v.addr) {
 			d.errorf(n.Words[1].Pos, "family-clash", "", "%s %v is not of the family of the instance's virtual addresses", d.keyword, d.v.addr)
 			return
 		}
@@ -115,11 +115,14 @@ func sourceAddr(field func(*VRRPInstance) *netip.Addr) setter[VRRPInstance] {
 	}
 }
 
+// clashes says whether an address is not of the family of the virtual addresses read so far.
+func (v *VRRPInstance) clashes(a netip.Addr) bool { return len(v.Addresses) > 0 && v.is6() != a.Is6() }
+
 func decodeMulticastGroup(d *decoder, n *Node, v *VRRPInstance) {
 	switch {
 	case !d.v.addr.IsMulticast():
 		d.bad(n.Words[1], "a multicast address")
-	case len(v.Addresses) > 0 && v.is6() != d.v.addr.Is6():
+	case v.clashes(d.v.addr):
 		d.errorf(n.Words[1].Pos, "family-clash", "", "mcast_dst_ip %v is not of the family of the instance's virtual addresses", d.v.addr)
 	default:
 		v.MulticastGroup = d.v.addr
@@ -137,10 +140,7 @@ func decodeState(d *decoder, n *Node, v *VRRPInstance) {
 }
 
 func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
-	for _, e := range n.Block {
-		if len(e.Words) == 0 {
-			continue
-		}
+	for e := range n.entries() {
 		checkPeer(d, e)
 		if len(e.Words) > 1 {
 			d.warnf(e.Words[1].Pos, "no-effect", "", "%s has no effect here: adverts of any TTL are taken", e.Words[1].Text)
@@ -148,7 +148,7 @@ func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
 		a, err := netip.ParseAddr(e.Words[0].Text)
 		switch {
 		case err != nil:
-		case len(v.Addresses) > 0 && v.is6() != a.Is6():
+		case v.clashes(a):
 			d.errorf(e.Pos, "family-clash", "", "unicast_peer %v is not of the family of the instance's virtual addresses", a)
 		default:
 			v.UnicastPeers = append(v.UnicastPeers, a)
@@ -158,10 +158,7 @@ func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
 
 // addresses reads one address a line.
 func (d *decoder) addresses(n *Node) (list []VirtualAddress) {
-	for _, e := range n.Block {
-		if len(e.Words) == 0 {
-			continue
-		}
+	for e := range n.entries() {
 		if a, ok := d.addressEntry(e); ok {
 			list = append(list, a)
 		}
@@ -172,10 +169,7 @@ func (d *decoder) addresses(n *Node) (list []VirtualAddress) {
 // tracks reads NAME [weight W [reverse|noreverse]] a line.
 func (d *decoder) tracks(n *Node) (list []Track) {
 	kind, seen := strings.TrimPrefix(n.Keyword(), "track_"), map[string]bool{}
-	for _, e := range n.Block {
-		if len(e.Words) == 0 {
-			continue
-		}
+	for e := range n.entries() {
 		checkTrack(d, e)
 		t := Track{Pos: e.Pos, Kind: kind, Name: e.Words[0].Text}
 		if seen[t.Name] {
@@ -235,10 +229,7 @@ func init() { // the tables refer to each other
 
 func decodeServerGroup(d *decoder, n *Node, c *Config) {
 	g := &ServerGroup{Pos: n.Pos, Name: n.Words[1].Text}
-	for _, e := range n.Block {
-		if len(e.Words) == 0 {
-			continue
-		}
+	for e := range n.entries() {
 		if entry, ok := d.groupEntry(e); ok {
 			g.Entries = append(g.Entries, entry)
 		}
@@ -256,7 +247,7 @@ func trackGroup(d *decoder, n *Node, g *SyncGroup) { g.Tracks = append(g.Tracks,
 
 var syncKeywords = map[string]setter[SyncGroup]{
 	"group": func(_ *decoder, n *Node, g *SyncGroup) {
-		for _, e := range n.Block {
+		for e := range n.entries() {
 			g.Members = append(g.Members, e.Words...)
 		}
 	},

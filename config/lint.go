@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -26,7 +27,12 @@ func Rules() []Rule { return append([]Rule(nil), lintRules...) }
 // Lint looks for what is allowed and yet brings services down. A rule is silent where the line it speaks of has the comment
 // "# lint:ignore CODE".
 func Lint(c *Config) Diagnostics {
-	l := &linter{cfg: c}
+	l := &linter{cfg: c, vips: make(map[netip.Addr]bool)}
+	for _, v := range c.Instances {
+		for _, a := range v.held() {
+			l.vips[a.Prefix.Addr()] = true
+		}
+	}
 	for i := range lintRules {
 		if r := &lintRules[i]; r.whole != nil {
 			l.rule = r
@@ -45,6 +51,7 @@ func Lint(c *Config) Diagnostics {
 type linter struct {
 	cfg   *Config
 	rule  *Rule
+	vips  map[netip.Addr]bool // the addresses that some instance holds
 	diags Diagnostics
 }
 
@@ -84,16 +91,8 @@ func (c *Check) detection() time.Duration {
 
 func (c *Check) http() bool { return c.Kind == "HTTP_GET" || c.Kind == "SSL_GET" }
 
-func (l *linter) holder(a netip.Addr) *VRRPInstance {
-	for _, v := range l.cfg.Instances {
-		for _, held := range append(v.Addresses[:len(v.Addresses):len(v.Addresses)], v.Excluded...) {
-			if held.Prefix.Addr() == a {
-				return v
-			}
-		}
-	}
-	return nil
-}
+// held are all addresses of an instance.
+func (v *VRRPInstance) held() []VirtualAddress { return slices.Concat(v.Addresses, v.Excluded) }
 
 // httpPorts are those where HTTP is spoken, or a proxy in front of it.
 var httpPorts = map[uint16]bool{80: true, 81: true, 443: true, 591: true, 3000: true, 5000: true, 8000: true, 8008: true, 8080: true, 8081: true, 8088: true, 8443: true, 8888: true, 9000: true}

@@ -45,7 +45,7 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		r.written = r.Addr
 		r.Addr = v.destinationAddr(r)
 		for _, c := range r.Checks {
-			c.resolve(v, r, r.written)
+			c.resolve(v, r)
 			if c.Kind == "MISC_CHECK" {
 				c.resolveScript(d.cfg.Global)
 			}
@@ -101,7 +101,7 @@ func (v *VirtualServer) destinationAddr(r *RealServer) netip.AddrPort {
 }
 
 // resolve inherits from the real server, then from the virtual server, then from keepalived's defaults.
-func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort) {
+func (c *Check) resolve(v *VirtualServer, r *RealServer) {
 	p, rp, vp := c.policy, r.policy, v.policy
 	c.DelayLoop = first(60*time.Second, p.delayLoop, rp.delayLoop, vp.delayLoop)
 	c.ConnectTimeout = first(5*time.Second, p.timeout, rp.timeout, vp.timeout)
@@ -116,7 +116,7 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort)
 	}
 	c.DelayBeforeRetry = first(delay, p.delayBeforeRetry, rp.delayBeforeRetry, vp.delayBeforeRetry)
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
-	c.Addr = c.target(r, written)
+	c.Addr = c.target(r)
 	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
 	if c.sni && c.ServerName == "" {
 		c.ServerName = cmp.Or(c.virtualhost, v.virtualhost) // the real server's is skipped, as keepalived does
@@ -129,8 +129,8 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer, written netip.AddrPort)
 
 // target is connect_ip and connect_port, else the real server as written, else with the service's port: keepalived would
 // probe port 0.
-func (c *Check) target(r *RealServer, written netip.AddrPort) netip.AddrPort {
-	ip, port := written.Addr(), cmp.Or(written.Port(), r.Addr.Port())
+func (c *Check) target(r *RealServer) netip.AddrPort {
+	ip, port := r.Addr.Addr(), cmp.Or(r.written.Port(), r.Addr.Port())
 	if c.ip.IsValid() {
 		ip = c.ip
 	}

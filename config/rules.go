@@ -271,7 +271,7 @@ var lintRules = []Rule{
 		Why: "A real server with the address of the service, or with one that VRRP moves, sends packets round in circles.",
 		Fix: "use the server's own address",
 		server: func(l *linter, v *VirtualServer, r *RealServer) {
-			if r.Addr.Addr() == v.Addr.Addr() || l.holder(r.Addr.Addr()) != nil {
+			if r.Addr.Addr() == v.Addr.Addr() || l.vips[r.Addr.Addr()] {
 				l.say(r.Pos, "real_server %v is a virtual address", r.Addr)
 			}
 		},
@@ -281,7 +281,7 @@ var lintRules = []Rule{
 		Why: "The service's address is held by no instance of this file: on failover nobody takes it along.",
 		Fix: "add it to a virtual_ipaddress",
 		service: func(l *linter, v *VirtualServer) {
-			if v.Addr.IsValid() && len(l.cfg.Instances) > 0 && l.holder(v.Addr.Addr()) == nil {
+			if v.Addr.IsValid() && len(l.cfg.Instances) > 0 && !l.vips[v.Addr.Addr()] {
 				l.say(v.Pos, "no vrrp_instance holds %v", v.Addr.Addr())
 			}
 		},
@@ -363,7 +363,7 @@ var lintRules = []Rule{
 		whole: func(l *linter) {
 			first := make(map[netip.Addr]*VRRPInstance)
 			for _, v := range l.cfg.Instances {
-				for _, a := range append(v.Addresses[:len(v.Addresses):len(v.Addresses)], v.Excluded...) {
+				for _, a := range v.held() {
 					if other := first[a.Prefix.Addr()]; other != nil {
 						l.say(a.Pos, "%v is an address of instance %s already", a.Prefix.Addr(), other.Name)
 						continue

@@ -35,6 +35,8 @@ type Keyword struct {
 	Reason    string
 
 	optional bool
+	lost     loss   // what a file loses by it, where it has no effect
+	instead  string // what to do instead, of one that keepalived asks not to use any more
 	inside   *block
 }
 
@@ -106,11 +108,20 @@ func keywordOf(f []string) Keyword {
 	case len(form) == 2:
 		k.Words = strings.Split(form[1], "|")
 	}
-	k.Effective = effective(k.Block, k.Name)
-	if !k.Effective {
-		k.Reason = loses(&k).reason()
+	if k.Block != "" { // linkbeat_use_polling is deprecated in an instance only
+		k.instead = oldKeywords[k.Name]
+	}
+	if k.Effective = effective(k.Block, k.Name); !k.Effective {
+		k.lost = loses(&k)
+		k.Reason = k.lost.reason()
 	}
 	return k
+}
+
+// oldKeywords are those that keepalived asks not to use any more, with what to do instead.
+var oldKeywords = map[string]string{
+	"linkbeat_use_polling": "use linkbeat_interfaces", "lvs_sync_daemon_interface": "use lvs_sync_daemon in global_defs",
+	"global_tracking": "track on the sync group", "native_ipv6": "remove it", "nb_get_retry": "write retry",
 }
 
 // Keywords lists every keyword, sorted by block and name.
