@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/check/checktest"
+	"github.com/holdfast-lb/holdfast/internal/lab"
 )
 
 func TestCommandKeepsItsContract(t *testing.T) {
@@ -71,9 +72,7 @@ func plain(t *testing.T) string {
 
 // TestCommandRunsAsAnother: needs root, as the lab has it.
 func TestCommandRunsAsAnother(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, NOT TESTED: needs root")
-	}
+	lab.NeedRoot(t)
 	c := check.Command{Args: []string{"sh", "-c", "test $(id -u) = 65534"}, User: "nobody"}
 	if err := c.Check(t.Context()); err != nil {
 		t.Error(err)

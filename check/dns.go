@@ -29,8 +29,9 @@ func (c DNS) Check(ctx context.Context) error {
 	var header dnsmessage.Header
 	answered, err := c.exchange(ctx, query, func(reply []byte) bool {
 		var p dnsmessage.Parser
-		header, err = p.Start(reply)
-		return err == nil && header.ID == id && header.Response // anything else is somebody else's answer
+		var malformed error
+		header, malformed = p.Start(reply)
+		return malformed == nil && header.ID == id && header.Response // anything else is somebody else's answer
 	})
 	switch {
 	case err != nil:

@@ -2,8 +2,8 @@
 //
 // # Usage
 //
-// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in; your own is
-// one method:
+// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in;
+// your own is one method:
 //
 //	queue := check.CheckerFunc(func(ctx context.Context) error {
 //		if n := backlog.Load(); n > 1000 {

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// HTTP is well when every url of its list answers as it should (HTTP_GET, and with TLS SSL_GET). Each check asks all of them, one after the other,
-// each over a connection of its own. Redirects are not followed: a redirect is an answer like any other.
+// HTTP is well when every url of its list answers as it should (HTTP_GET, and with TLS SSL_GET). Each check asks all of them,
+// one after the other, each over a connection of its own. Redirects are not followed: a redirect is an answer like any other.
 type HTTP struct {
 	Target
 	// TLS makes it HTTPS. Nil means plain HTTP.
@@ -93,17 +93,29 @@ func (c HTTP) get(ctx context.Context, u URL) error {
 		return fmt.Errorf("%s: %w", where, cause(err))
 	}
 	defer resp.Body.Close()
-	digest := md5.New()
-	if _, err := io.Copy(digest, io.LimitReader(resp.Body, maxBody)); err != nil {
+	digest, err := u.readBody(resp.Body)
+	if err != nil {
 		return fmt.Errorf("%s: status %d, then the body broke off: %w", where, resp.StatusCode, cause(err))
 	}
 	if !u.accepts(resp.StatusCode) {
 		return fmt.Errorf("%s: status %d, want %s", where, resp.StatusCode, u.wanted())
 	}
-	if got := hex.EncodeToString(digest.Sum(nil)); u.Digest != "" && !strings.EqualFold(got, u.Digest) {
-		return fmt.Errorf("%s: digest %s, want %s", where, got, u.Digest)
+	if !strings.EqualFold(digest, u.Digest) {
+		return fmt.Errorf("%s: digest %s, want %s", where, digest, u.Digest)
 	}
 	return nil
+}
+
+// readBody reads a body to its end and gives its digest, which is empty when none is wanted.
+func (u URL) readBody(body io.Reader) (digest string, err error) {
+	body = io.LimitReader(body, maxBody)
+	if u.Digest == "" {
+		_, err = io.Copy(io.Discard, body)
+		return "", err
+	}
+	sum := md5.New()
+	_, err = io.Copy(sum, body)
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 func (c HTTP) scheme() string {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
@@ -32,25 +31,22 @@ func (c Ping) Check(ctx context.Context) error {
 		return fmt.Errorf("ping %v: %w", c.Addr, err)
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	token := fmt.Appendf(nil, "holdfast %016x", rand.Uint64())
 	if err := c.ask(conn, to, token); err != nil {
 		return fmt.Errorf("ping %v: %w", c.Addr, cause(err))
 	}
-	buf := make([]byte, 1500)
-	for {
-		n, _, err := conn.ReadFrom(buf)
-		switch {
-		case err == nil:
-			if c.answers(buf[:n], token) {
-				return nil
-			}
-		case ctx.Err() != nil:
-			return fmt.Errorf("ping %v: no answer", c.Addr)
-		default:
-			return fmt.Errorf("ping %v: %w", c.Addr, cause(err))
-		}
+	read := func(b []byte) (int, error) {
+		n, _, err := conn.ReadFrom(b)
+		return n, err
 	}
+	answered, err := await(ctx, conn.SetDeadline, read, func(b []byte) bool { return c.answers(b, token) })
+	switch {
+	case err != nil:
+		return fmt.Errorf("ping %v: %w", c.Addr, err)
+	case !answered:
+		return fmt.Errorf("ping %v: no answer", c.Addr)
+	}
+	return nil
 }
 
 // open prefers the socket that needs no privilege.

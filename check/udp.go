@@ -23,13 +23,18 @@ func (t Target) exchange(ctx context.Context, query []byte, accept func(reply []
 		return false, cause(err)
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := conn.Write(query); err != nil {
 		return false, cause(err)
 	}
+	return await(ctx, conn.SetDeadline, conn.Read, accept)
+}
+
+// await reads answers until one is accepted, reading fails, or ctx ends, which it makes known to the socket by a deadline.
+func await(ctx context.Context, setDeadline func(time.Time) error, read func([]byte) (int, error), accept func([]byte) bool) (answered bool, err error) {
+	defer context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })()
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := conn.Read(buf)
+		n, err := read(buf)
 		switch {
 		case err == nil:
 			if accept(buf[:n]) {

@@ -27,6 +27,14 @@ func Need(t T, programs ...string) {
 	}
 }
 
+// NeedRoot skips the test for want of privilege, or fails it when HOLDFAST_REQUIRE_LAB=1.
+func NeedRoot(t T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "needs root")
+	}
+}
+
 func missing(t T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv(requireVar) == "1" {
