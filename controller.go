@@ -112,9 +112,6 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	defer c.events.close()
-	if c.table == nil && len(c.spec.Services) > 0 {
-		c.log.Warn("no table: services are checked and nothing is balanced")
-	}
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.router.Run(inner) })
 	group.Go(func() error { return c.monitor.Run(inner) })
@@ -131,6 +128,9 @@ func (c *Controller) enter(p phase) error {
 	defer c.mu.Unlock()
 	if p == running && c.phase != idle {
 		return errors.New("holdfast: a controller runs once")
+	}
+	if p == running && c.table == nil && len(c.spec.Services) > 0 {
+		c.log.Warn("no table: services are checked and nothing is balanced")
 	}
 	c.phase = p
 	return nil
@@ -250,7 +250,7 @@ func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	c.mu.Lock()
-	plan, have, want := Diff(c.spec, spec), c.state.want(), newState(&spec, c.state).want()
+	plan, have, want := diffBeside(c.spec, spec), c.state.want(), newState(&spec, c.state).want()
 	c.mu.Unlock()
 	if c.table == nil {
 		plan.Table = ipvs.Diff(have, want)

@@ -46,6 +46,15 @@ func (w *world) run(t *testing.T) {
 	<-w.c.Ready()
 }
 
+// start applies a Spec and runs it.
+func (w *world) start(t *testing.T, spec holdfast.Spec) {
+	t.Helper()
+	if err := w.c.Apply(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+}
+
 func (w *world) stop(t *testing.T) {
 	t.Helper()
 	w.cancel()
@@ -160,10 +169,7 @@ func TestLifeOfAController(t *testing.T) {
 func TestApplyTouchesOnlyWhatDiffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, w.spec())
 		defer w.stop(t)
 		w.servers[1].Down()
 		time.Sleep(10 * time.Second)
@@ -199,10 +205,7 @@ func TestApplyTouchesOnlyWhatDiffers(t *testing.T) {
 func TestInvalidSpecChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, w.spec())
 		defer w.stop(t)
 		time.Sleep(10 * time.Second)
 		for name, spoil := range map[string]func(*holdfast.Spec){
@@ -259,10 +262,7 @@ func TestRefusedEntry(t *testing.T) {
 func TestDriftIsRepairedAndTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, w.spec())
 		defer w.stop(t)
 		time.Sleep(10 * time.Second)
 		w.seen(t)
@@ -292,10 +292,7 @@ func TestTrackersMoveInstances(t *testing.T) {
 			{Name: "app", Probe: check.Probe{Checker: w.servers[0], Policy: policy, Alpha: true}, Effects: []holdfast.Effect{{Instance: "VI", Weight: 20}}},
 			{Name: "disk", Probe: check.Probe{Checker: w.servers[1], Policy: policy}, Effects: []holdfast.Effect{{Instance: "VI"}}},
 		}
-		if err := w.c.Apply(t.Context(), spec); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, spec)
 		defer w.stop(t)
 		want := func(priority uint8, state vrrp.State) {
 			t.Helper()
@@ -332,10 +329,7 @@ func TestQuorumHasToBeGained(t *testing.T) {
 		spec := w.spec()
 		spec.Services[0].Quorum, spec.Services[0].Hysteresis = 2, 1
 		spec.Services[0].Sorry = &ipvs.RealServer{Destination: ipvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.99:80"), Weight: 1}}
-		if err := w.c.Apply(t.Context(), spec); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, spec)
 		defer w.stop(t)
 		w.wantTable(t, "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.99:80 -m -w 1")
 		spec.Services[0].Servers[0].Weight = 2
@@ -350,10 +344,7 @@ func TestControllerWithoutTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.c = holdfast.New(holdfast.Options{Network: w.lan.Host("10.0.0.2")})
-		if err := w.c.Apply(t.Context(), w.spec()); err != nil {
-			t.Fatal(err)
-		}
-		w.run(t)
+		w.start(t, w.spec())
 		defer w.stop(t)
 		w.servers[0].Down()
 		time.Sleep(10 * time.Second)

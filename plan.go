@@ -3,6 +3,7 @@ package holdfast
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -40,8 +41,14 @@ func (p Plan) String() string {
 // Diff tells what there is to do to get from one Spec to another when every server is well. From the zero Spec it is what
 // the other asks for. Neither is validated.
 func Diff(have, want Spec) Plan {
+	plan := diffBeside(have, want)
+	plan.Table = ipvs.Diff(healthy(have.Services), healthy(want.Services))
+	return plan
+}
+
+// diffBeside is everything but the table.
+func diffBeside(have, want Spec) Plan {
 	return Plan{
-		Table:     ipvs.Diff(healthy(have.Services), healthy(want.Services)),
 		Instances: diffInstances(have.Instances, want.Instances),
 		Checks:    append(diffChecks(have.Services, want.Services), diffTrackers(have, want)...),
 	}
@@ -147,19 +154,19 @@ func changes(before, after *vrrp.Instance) string {
 
 type serverID struct {
 	service ipvs.ServiceKey
-	addr    string
+	addr    netip.AddrPort
 }
 
 func diffChecks(have, want []Service) (lines []string) {
 	old := make(map[serverID][]check.Probe)
 	for _, s := range have {
 		for _, server := range s.Servers {
-			old[serverID{s.ServiceKey, server.Addr.String()}] = server.Checks
+			old[serverID{s.ServiceKey, server.Addr}] = server.Checks
 		}
 	}
 	for _, s := range want {
 		for _, server := range s.Servers {
-			before, stays := old[serverID{s.ServiceKey, server.Addr.String()}]
+			before, stays := old[serverID{s.ServiceKey, server.Addr}]
 			if stays && !sameChecks(before, server.Checks) {
 				lines = append(lines, fmt.Sprintf("check edit %v %v: %s -> %s", s.ServiceKey, server.Addr, names(before), names(server.Checks)))
 			}

@@ -26,6 +26,7 @@ type serviceState struct {
 
 type serverState struct {
 	service *serviceState
+	name    string // the service's key and its own address
 	probes  []*probeState
 }
 
@@ -94,8 +95,8 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 
 func (s *state) addService(spec *Service, old *state) *serviceState {
 	service := &serviceState{key: spec.ServiceKey, pool: spec.pool()}
-	for _, probes := range spec.probes() {
-		server := &serverState{service: service}
+	for i, probes := range spec.probes() {
+		server := &serverState{service: service, name: fmt.Sprintf("%v %v", spec.ServiceKey, spec.Servers[i].Addr)}
 		for _, p := range probes {
 			state := s.addProbe(p, old)
 			state.server = server
@@ -151,7 +152,7 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 		return nil
 	}
 	events = append(events, Event{
-		Time: t.At, Kind: EventServer, Object: service.name(probe.server), From: upDown(was), To: upDown(up), Reason: t.Reason(),
+		Time: t.At, Kind: EventServer, Object: probe.server.name, From: upDown(was), To: upDown(up), Reason: t.Reason(),
 	})
 	had := service.quorum
 	service.evaluate(had)
@@ -162,15 +163,6 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 		})
 	}
 	return events
-}
-
-func (s *serviceState) name(server *serverState) string {
-	for i := range s.servers {
-		if s.servers[i] == server {
-			return fmt.Sprintf("%v %v", s.key, s.pool.Servers[i].Addr)
-		}
-	}
-	return s.key.String()
 }
 
 func (s *serviceState) liveWeight() (weight int) {

@@ -1,7 +1,6 @@
 package holdfast
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -77,7 +76,7 @@ func (s *serviceState) status(probes map[string]check.ProbeStatus) ServiceStatus
 		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Checks: []CheckStatus{}}
 		for _, p := range server.probes {
 			c := checkStatus(p, probes[p.id])
-			c.ID = strings.TrimPrefix(c.ID, fmt.Sprintf("%v %v ", s.key, spec.Addr))
+			c.ID = strings.TrimPrefix(c.ID, server.name+" ")
 			one.Checks = append(one.Checks, c)
 		}
 		status.Servers = append(status.Servers, one)

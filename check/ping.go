@@ -39,7 +39,7 @@ func (c Ping) Check(ctx context.Context) error {
 		n, _, err := conn.ReadFrom(b)
 		return n, err
 	}
-	answered, err := await(ctx, conn.SetDeadline, read, func(b []byte) bool { return c.answers(b, token) })
+	answered, err := await(ctx, conn.SetDeadline, read, make([]byte, 1500), func(b []byte) bool { return c.answers(b, token) })
 	switch {
 	case err != nil:
 		return fmt.Errorf("ping %v: %w", c.Addr, err)

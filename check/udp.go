@@ -26,13 +26,13 @@ func (t Target) exchange(ctx context.Context, query []byte, accept func(reply []
 	if _, err := conn.Write(query); err != nil {
 		return false, cause(err)
 	}
-	return await(ctx, conn.SetDeadline, conn.Read, accept)
+	return await(ctx, conn.SetDeadline, conn.Read, make([]byte, 1<<16), accept)
 }
 
-// await reads answers until one is accepted, reading fails, or ctx ends, which it makes known to the socket by a deadline.
-func await(ctx context.Context, setDeadline func(time.Time) error, read func([]byte) (int, error), accept func([]byte) bool) (answered bool, err error) {
+// await reads answers into buf until one is accepted, reading fails, or ctx ends, which it makes known to the socket by a
+// deadline.
+func await(ctx context.Context, setDeadline func(time.Time) error, read func([]byte) (int, error), buf []byte, accept func([]byte) bool) (answered bool, err error) {
 	defer context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })()
-	buf := make([]byte, 1<<16)
 	for {
 		n, err := read(buf)
 		switch {

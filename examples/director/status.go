@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,9 +42,7 @@ func (d *director) statusHandler() http.Handler {
 
 func (d *director) statusJSON(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.Encode(d.controller.Status())
+	printIndented(w, d.controller.Status())
 }
 
 func (d *director) statusText(w http.ResponseWriter, _ *http.Request) {
