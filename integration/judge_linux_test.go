@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/lab"
+	"github.com/holdfast-lb/holdfast/internal/sample"
 )
 
 // differs are files that we judge differently on purpose, with the reason.
@@ -113,27 +114,13 @@ func linesOf(out string) (lines []int) {
 	return lines
 }
 
-// bigConfig is a configuration of so many virtual servers with four real servers and a check each, 42 lines a service.
-func bigConfig(services int) string {
-	var b strings.Builder
-	for i := range services {
-		fmt.Fprintf(&b, "virtual_server 10.%d.%d.%d 80 {\n    delay_loop 6\n    lb_algo rr\n    lb_kind DR\n    protocol TCP\n", i>>16, i>>8&255, i&255)
-		for j := range 4 {
-			fmt.Fprintf(&b, "    real_server 11.%d.%d.%d 80 {\n        weight 1\n        TCP_CHECK {\n            connect_timeout 3\n            retry 3\n"+
-				"            delay_before_retry 3\n            connect_port 80\n        }\n    }\n", i>>14, i>>6&255, i&63<<2+j)
-		}
-		b.WriteString("}\n")
-	}
-	return b.String()
-}
-
 // BenchmarkCheck times director check against keepalived -t as whole processes, in turns, on the same file. The ratio of
 // times is reported, and the peak of memory in MB.
 func BenchmarkCheck(b *testing.B) {
 	for _, services := range []int{1000, 4000, 16000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			h := lab.New(b).Host("judge")
-			file := write(b, "big.conf", bigConfig(services))
+			file := write(b, "big.conf", sample.VirtualServers(services))
 			var ours, theirs time.Duration
 			peak := int64(0)
 			for b.Loop() {

@@ -37,13 +37,8 @@ func (c *rawConn6) Recv(buf []byte) (p Packet, ok bool, err error) {
 	control := c.raw.Control(func(fd uintptr) {
 		n, nControl, _, from, err = unix.Recvmsg(int(fd), buf, messages[:], unix.MSG_DONTWAIT)
 	})
-	switch {
-	case control != nil:
-		return p, false, control
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return p, false, nil
-	case err != nil:
-		return p, false, os.NewSyscallError("recvmsg", err)
+	if ok, err = received("recvmsg", control, err); !ok {
+		return p, false, err
 	}
 	if sa, isIPv6 := from.(*unix.SockaddrInet6); isIPv6 {
 		p.Src = netip.AddrFrom16(sa.Addr)

@@ -296,15 +296,21 @@ func (c *rawConn) Recv(buf []byte) (p Packet, ok bool, err error) {
 	control := c.raw.Control(func(fd uintptr) {
 		n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
 	})
-	switch {
-	case control != nil:
-		return p, false, control
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return p, false, nil
-	case err != nil:
-		return p, false, os.NewSyscallError("recvfrom", err)
+	if ok, err = received("recvfrom", control, err); !ok {
+		return p, false, err
 	}
 	return parseIPv4(buf[:n]), true, nil
+}
+
+// received says whether a system call gave a packet. None to be had is no error.
+func received(call string, control, err error) (ok bool, _ error) {
+	switch {
+	case control != nil:
+		return false, control
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return false, nil
+	}
+	return err == nil, os.NewSyscallError(call, err)
 }
 
 // parseIPv4 splits what a raw IPv4 socket delivers. The kernel has checked the header.
