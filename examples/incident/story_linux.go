@@ -90,57 +90,75 @@ func (o outcome) moral() string {
 	return fmt.Sprintf("%s: still in the table after %.1f s; meanwhile %v.", o.check, o.allowed.Seconds(), o.after)
 }
 
+// telling is the outage being told.
+type telling struct {
+	*scene.Scene
+	line          *scene.Timeline
+	lb, web2      *lab.Host
+	stopApp       func()
+	director      *lab.Process
+	stream        *scene.Stream
+	outcome       outcome
+	returnAllowed time.Duration
+}
+
 // tell plays the outage under one check.
 func tell(ctx context.Context, t lab.T, check string) outcome {
 	kind, _, _ := strings.Cut(check, " ")
 	text := conf(check)
-	o := outcome{check: kind}
-	allowed, back := promise(text)
-	o.allowed = allowed
-	line := scene.NewTimeline(t)
-	s := scene.New(t)
-
-	o.note = advice(t, s.File("checked.conf", text))
-	line.Say("%s in front of two nginx, each in front of an application server", kind)
-	if o.note != "" {
-		line.Say("director check says: %s", o.note)
+	y := &telling{Scene: scene.New(t), line: scene.NewTimeline(t), outcome: outcome{check: kind}}
+	y.outcome.allowed, y.returnAllowed = promise(text)
+	y.outcome.note = advice(t, y.File("checked.conf", text))
+	y.line.Say("%s in front of two nginx, each in front of an application server", kind)
+	if y.outcome.note != "" {
+		y.line.Say("director check says: %s", y.outcome.note)
 	}
-	lb := s.Net.Host("lb", "10.9.0.1/24")
-	_, _ = backend(ctx, s, "web1", "10.9.0.11/24")
-	web2, stopApp := backend(ctx, s, "web2", "10.9.0.12/24")
-	director := s.Director(ctx, lb, text)
-	clients := s.Net.Host("client", "10.9.0.50/24")
-	stream := s.Stream(ctx, clients, "http://"+vip+"/", 20*time.Millisecond, time.Second)
-	if _, ok := s.Until(ctx, 20*time.Second, func() bool { return stream.Since(time.Now().Add(-time.Second)).OK > 5 }); !ok {
-		t.Fatalf("the service does not work at all: %v\n%s", stream.Since(time.Time{}), director.Output())
+	y.begin(ctx, text)
+	y.loseApplication(ctx)
+	y.bringItBack(ctx)
+	y.director.Stop()
+	return y.outcome
+}
+
+func (y *telling) begin(ctx context.Context, text string) {
+	y.lb = y.Net.Host("lb", "10.9.0.1/24")
+	backend(ctx, y.Scene, "web1", "10.9.0.11/24")
+	y.web2, y.stopApp = backend(ctx, y.Scene, "web2", "10.9.0.12/24")
+	y.director = y.Director(ctx, y.lb, text)
+	clients := y.Net.Host("client", "10.9.0.50/24")
+	y.stream = y.Stream(ctx, clients, "http://"+vip+"/", 20*time.Millisecond, time.Second)
+	if _, ok := y.Until(ctx, 20*time.Second, func() bool { return y.stream.Since(time.Now().Add(-time.Second)).OK > 5 }); !ok {
+		y.T.Fatalf("the service does not work at all: %v\n%s", y.stream.Since(time.Time{}), y.director.Output())
 	}
 	begin := time.Now()
 	scene.Pause(ctx, time.Second)
-	line.Say("all is well: %v", stream.Since(begin))
+	y.line.Say("all is well: %v", y.stream.Since(begin))
+}
 
-	stopApp()
-	line.Say("the application behind web2 goes away; its nginx still listens")
-	begin = time.Now()
-	o.took, o.out = s.Until(ctx, allowed+500*time.Millisecond, func() bool { return !s.InTable(lb, "10.9.0.12") })
+func (y *telling) loseApplication(ctx context.Context) {
+	o := &y.outcome
+	y.stopApp()
+	y.line.Say("the application behind web2 goes away; its nginx still listens")
+	begin := time.Now()
+	o.took, o.out = y.Until(ctx, o.allowed+500*time.Millisecond, func() bool { return !y.InTable(y.lb, "10.9.0.12") })
 	if o.out {
-		line.Say("web2 is out of the kernel's table; until then %v", stream.Since(begin))
+		y.line.Say("web2 is out of the kernel's table; until then %v", y.stream.Since(begin))
 		begin = time.Now().Add(time.Second) // answers that were on their way
 		scene.Pause(ctx, 2*time.Second)
 	} else {
-		line.Say("web2 is still in the kernel's table")
+		y.line.Say("web2 is still in the kernel's table")
 	}
-	o.after = stream.Since(begin)
-	line.Say("the client sees %v", o.after)
+	o.after = y.stream.Since(begin)
+	y.line.Say("the client sees %v", o.after)
+}
 
-	s.Serve(web2, "127.0.0.1:9000", application("web2"))
-	line.Say("the application behind web2 is back")
-	var took time.Duration
-	took, o.back = s.Until(ctx, back+500*time.Millisecond, func() bool { return s.InTable(lb, "10.9.0.12") })
-	if o.back && o.out {
-		line.Say("web2 is in the table again, after %.1f s", took.Seconds())
+func (y *telling) bringItBack(ctx context.Context) {
+	y.Serve(y.web2, "127.0.0.1:9000", application("web2"))
+	y.line.Say("the application behind web2 is back")
+	took, back := y.Until(ctx, y.returnAllowed+500*time.Millisecond, func() bool { return y.InTable(y.lb, "10.9.0.12") })
+	if y.outcome.back = back; back && y.outcome.out {
+		y.line.Say("web2 is in the table again, after %.1f s", took.Seconds())
 	}
-	director.Stop()
-	return o
 }
 
 // backend is a host with nginx in front of an application server.

@@ -59,16 +59,12 @@ func (s *Scene) File(name, text string) string {
 func (s *Scene) Director(ctx context.Context, h *lab.Host, conf string) *lab.Process {
 	file := s.File(h.Name+".conf", conf)
 	p := h.Start(ctx, lab.Bin("director"), "run", "-f", file)
-	s.await(ctx, p, "msg=ready")
-	return p
-}
-
-func (s *Scene) await(ctx context.Context, p *lab.Process, text string) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ready, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	if err := p.WaitFor(ctx, text); err != nil {
+	if err := p.WaitFor(ready, "msg=ready"); err != nil {
 		s.T.Fatalf("%v", err)
 	}
+	return p
 }
 
 // WebServer adds a host that takes packets for the virtual IP and keeps silent about it on the link, as direct routing
