@@ -1,0 +1,92 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// SyncGroup is a vrrp_sync_group.
+type SyncGroup struct {
+	Pos
+	Name    string
+	Members []Word
+	Tracks  []Track
+	// Weights is sync_group_tracking_weight: weights of members' trackers count. Without, such a tracker takes to FAULT.
+	Weights bool
+}
+
+// Track is an entry of a track_ list.
+type Track struct {
+	Pos
+	Kind      string // script, interface, file, process or bfd
+	Name      string
+	Weight    int
+	HasWeight bool
+	Reverse   bool
+}
+
+// Tracker is what a track_ list can name, other than a script or an interface.
+type Tracker struct {
+	Pos
+	Kind string // file, process or bfd
+	Name string
+}
+
+// Script is a vrrp_script. Zero values are what is not said.
+type Script struct {
+	Pos
+	Name string
+	// Command are the words of the statement; Args are the program and its arguments, which are in the first of them.
+	Command, Args []string
+	// Interval is 1 s unless said otherwise, Timeout the interval, Rise and Fall 1.
+	Interval, Timeout time.Duration
+	Rise, Fall        int
+	Weight            int
+	Reverse           bool
+	// User and Group to run as; script_user unless said otherwise.
+	User, Group string
+
+	end Pos
+}
+
+// VRRPInstance is a vrrp_instance.
+type VRRPInstance struct {
+	Pos
+	Name      string
+	Interface string
+	// VRID is virtual_router_id; 0 means that it is missing.
+	VRID int
+	// Version is the instance's own, or the global one.
+	Version int
+	// Priority is 100 unless said otherwise, 255 with state MASTER and no priority.
+	Priority int
+	// AdvertInt is advert_int, 1 s unless said otherwise.
+	AdvertInt time.Duration
+	// State is MASTER, BACKUP or empty.
+	State        string
+	NoPreempt    bool
+	PreemptDelay time.Duration
+	SourceIP     netip.Addr // mcast_src_ip
+	AuthType     string     // PASS, AH or empty
+	AuthPass     string
+	HMAC         bool // it has an auth_hmac block
+	// Addresses are virtual_ipaddress, Excluded virtual_ipaddress_excluded.
+	Addresses, Excluded []VirtualAddress
+	NoAddresses         bool // no_virtual_ipaddress
+	UnicastSource       netip.Addr
+	UnicastPeers        []netip.Addr
+	MulticastGroup      netip.Addr // mcast_dst_ip
+	VMAC                bool       // use_vmac or use_ipvlan
+	Strict              bool
+	SMTPAlert           bool
+	Tracks              []Track
+	// GARPMasterDelay is the time until the second burst, 0 for none. GARPMasterRepeat is the rounds of a burst.
+	GARPMasterDelay   time.Duration
+	GARPMasterRepeat  int
+	GARPMasterRefresh time.Duration
+
+	prioritySet bool
+	garpDelay   *time.Duration
+	garpRepeat  *int
+	strict      *bool
+}
