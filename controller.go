@@ -39,13 +39,14 @@ type Options struct {
 
 // Controller holds a [Spec]: it runs the instances and the checks, and keeps the table as their verdicts want it.
 type Controller struct {
-	log     *slog.Logger
-	events  hub
-	router  *vrrp.Router
-	monitor *check.Monitor
-	table   *ipvs.Reconciler // nil without a table
-	wake    chan struct{}    // holds a token while the table may have to change
-	ready   chan struct{}
+	log               *slog.Logger
+	events            hub
+	router            *vrrp.Router
+	monitor           *check.Monitor
+	table             *ipvs.Reconciler // nil without a table
+	lateness, latency meter
+	wake              chan struct{} // holds a token while the table may have to change
+	ready             chan struct{}
 
 	applying sync.Mutex // one Apply, or the beginning or the end of Run, at a time; taken before syncing and mu
 	syncing  sync.Mutex // one wish at a time goes to the table; taken before mu
@@ -71,8 +72,8 @@ func New(o Options) *Controller {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.router = vrrp.NewRouter(vrrp.Options{Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged})
-	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, MaxConcurrent: o.MaxConcurrentChecks})
+	c.router = vrrp.NewRouter(vrrp.Options{Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnTimer: c.lateness.observe})
+	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
 	if o.Table != nil {
 		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired})
 	}
@@ -263,7 +264,7 @@ func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
 
 // instanceChanged hears the Router.
 func (c *Controller) instanceChanged(t vrrp.Transition) {
-	c.events.publish(Event{Time: t.At, Kind: EventInstance, Object: t.Instance, From: t.From.String(), To: t.To.String(), Reason: t.Reason})
+	c.events.publish(Event{Time: t.At, Kind: EventInstance, Object: t.Instance, From: t.From.String(), To: t.To.String(), Reason: t.Reason, Took: t.Took})
 }
 
 // probeChanged hears the Monitor. The table is changed by another goroutine, so that verdicts that come at once go to the
@@ -288,6 +289,9 @@ func (c *Controller) probeChanged(t check.Transition) {
 	default:
 	}
 }
+
+// checked hears of every check.
+func (c *Controller) checked(_ string, r check.Result) { c.latency.observe(r.Latency) }
 
 // repaired hears the Reconciler.
 func (c *Controller) repaired(plan ipvs.Plan, err error) {

@@ -94,14 +94,21 @@ func prefixes(list ...string) (out []netip.Prefix) {
 
 // seen drains the events as "kind object to".
 func (w *world) seen(t *testing.T) (lines []string) {
+	for _, e := range w.drain(t) {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.Object, e.To)))
+	}
+	return lines
+}
+
+func (w *world) drain(t *testing.T) (events []holdfast.Event) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for {
 		e, err := w.events.Next(ctx)
 		if err != nil {
-			return lines
+			return events
 		}
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.Object, e.To)))
+		events = append(events, e)
 	}
 }
 

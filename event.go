@@ -47,6 +47,9 @@ type Event struct {
 	To   string `json:"to,omitempty"`
 	// Reason is one line for a person.
 	Reason string `json:"reason,omitempty"`
+	// Took is how long it took to notice, in nanoseconds as JSON: for a server or a tracker, from the last check that found
+	// it otherwise; for an instance that becomes MASTER, from the last advert of the former one. 0 means not known.
+	Took time.Duration `json:"took,omitempty"`
 	// Missed counts the events just before this one that this subscriber lost because it read too slowly.
 	Missed uint64 `json:"missed,omitempty"`
 }

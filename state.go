@@ -143,7 +143,7 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 	}
 	if probe.tracker != nil {
 		probe.up = t.Up
-		return []Event{{Time: t.At, Kind: EventTracker, Object: probe.tracker.name, From: upDown(!t.Up), To: upDown(t.Up), Reason: t.Reason()}}
+		return []Event{{Time: t.At, Kind: EventTracker, Object: probe.tracker.name, From: upDown(!t.Up), To: upDown(t.Up), Reason: t.Reason(), Took: t.Took}}
 	}
 	service, was := probe.server.service, probe.server.up()
 	probe.up = t.Up
@@ -152,7 +152,7 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 		return nil
 	}
 	events = append(events, Event{
-		Time: t.At, Kind: EventServer, Object: probe.server.name, From: upDown(was), To: upDown(up), Reason: t.Reason(),
+		Time: t.At, Kind: EventServer, Object: probe.server.name, From: upDown(was), To: upDown(up), Reason: t.Reason(), Took: t.Took,
 	})
 	had := service.quorum
 	service.evaluate(had)

@@ -1,10 +1,12 @@
 package holdfast
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
@@ -15,6 +17,10 @@ type Status struct {
 	Services  []ServiceStatus       `json:"services"`
 	// Trackers are the checks behind the Spec's trackers; the ID is the tracker's name.
 	Trackers []CheckStatus `json:"trackers"`
+	// TimerLateness is how late the timers of the instances fired: what this host's scheduling costs the protocol.
+	TimerLateness Histogram `json:"timerLateness"`
+	// CheckLatency is how long the checks took.
+	CheckLatency Histogram `json:"checkLatency"`
 }
 
 // ServiceStatus is a snapshot of a service.
@@ -24,8 +30,12 @@ type ServiceStatus struct {
 	// Up says whether it has quorum.
 	Up bool `json:"up"`
 	// LiveWeight is the weight of the servers that are well.
-	LiveWeight int            `json:"liveWeight"`
-	Servers    []ServerStatus `json:"servers"`
+	LiveWeight int `json:"liveWeight"`
+	// Scheduler is that of its entry in the table.
+	Scheduler string         `json:"scheduler"`
+	Servers   []ServerStatus `json:"servers"`
+	// Stats are those of its entry when the table was last looked at, zero without a table.
+	Stats ipvs.Stats `json:"stats"`
 }
 
 // ServerStatus is a snapshot of a real server.
@@ -36,6 +46,19 @@ type ServerStatus struct {
 	// Weight is the configured one.
 	Weight int           `json:"weight"`
 	Checks []CheckStatus `json:"checks"`
+	// Entry is its destination when the table was last looked at, nil when it had none or there is no table.
+	Entry *EntryStatus `json:"entry,omitempty"`
+}
+
+// EntryStatus is a snapshot of a destination in the table.
+type EntryStatus struct {
+	// Forward is how packets get there, and Weight what the table has.
+	Forward string `json:"forward"`
+	Weight  int    `json:"weight"`
+	// ActiveConnections are established, InactiveConnections in any other state.
+	ActiveConnections   int        `json:"activeConnections"`
+	InactiveConnections int        `json:"inactiveConnections"`
+	Stats               ipvs.Stats `json:"stats"`
 }
 
 // CheckStatus is a snapshot of one check of a server.
@@ -48,6 +71,9 @@ type CheckStatus struct {
 	// Checked is when the last check ended, zero before the first; Latency is how long it took.
 	Checked time.Time     `json:"checked"`
 	Latency time.Duration `json:"latency"`
+	// Checks counts those that have ended, Failures those of them that failed.
+	Checks   uint64 `json:"checks"`
+	Failures uint64 `json:"failures"`
 	// Error is why the last check failed, empty when it did not.
 	Error string `json:"error,omitempty"`
 }
@@ -55,11 +81,15 @@ type CheckStatus struct {
 // Status is a snapshot of everything that the Controller holds, in the order of the Spec.
 func (c *Controller) Status() Status {
 	probes := c.monitor.Status()
-	s := Status{Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}, Trackers: []CheckStatus{}}
+	s := Status{
+		Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}, Trackers: []CheckStatus{},
+		TimerLateness: c.lateness.snapshot(), CheckLatency: c.latency.snapshot(),
+	}
+	entries := c.entries()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, service := range c.state.services {
-		s.Services = append(s.Services, service.status(probes))
+		s.Services = append(s.Services, service.status(probes, entries[service.key]))
 	}
 	for _, t := range c.state.trackers {
 		one := checkStatus(t.probe, probes[t.probe.id])
@@ -69,11 +99,35 @@ func (c *Controller) Status() Status {
 	return s
 }
 
-func (s *serviceState) status(probes map[string]check.ProbeStatus) ServiceStatus {
-	status := ServiceStatus{Service: s.key.String(), Up: s.quorum, LiveWeight: s.liveWeight(), Servers: []ServerStatus{}}
+// entries are what the table had when it was last looked at.
+func (c *Controller) entries() map[ipvs.ServiceKey]*ipvs.ServiceStatus {
+	entries := make(map[ipvs.ServiceKey]*ipvs.ServiceStatus)
+	if c.table != nil {
+		seen := c.table.Status()
+		for i := range seen {
+			entries[seen[i].ServiceKey] = &seen[i]
+		}
+	}
+	return entries
+}
+
+func (s *serviceState) status(probes map[string]check.ProbeStatus, entry *ipvs.ServiceStatus) ServiceStatus {
+	status := ServiceStatus{
+		Service: s.key.String(), Up: s.quorum, LiveWeight: s.liveWeight(), Scheduler: s.want.Scheduler, Servers: []ServerStatus{},
+	}
+	destinations := make(map[netip.AddrPort]*ipvs.DestinationStatus)
+	if entry != nil {
+		status.Stats = entry.Stats
+		for i := range entry.Destinations {
+			destinations[entry.Destinations[i].Addr] = &entry.Destinations[i]
+		}
+	}
 	for i, server := range s.servers {
 		spec := s.pool.Servers[i]
 		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Checks: []CheckStatus{}}
+		if d := destinations[spec.Addr]; d != nil {
+			one.Entry = &EntryStatus{d.Forward.String(), d.Weight, d.ActiveConnections, d.InactiveConnections, d.Stats}
+		}
 		for _, p := range server.probes {
 			c := checkStatus(p, probes[p.id])
 			c.ID = strings.TrimPrefix(c.ID, server.name+" ")
@@ -85,7 +139,7 @@ func (s *serviceState) status(probes map[string]check.ProbeStatus) ServiceStatus
 }
 
 func checkStatus(p *probeState, m check.ProbeStatus) CheckStatus {
-	c := CheckStatus{ID: p.id, Up: p.up, Since: m.Since, Checked: m.Last.At, Latency: m.Last.Latency}
+	c := CheckStatus{ID: p.id, Up: p.up, Since: m.Since, Checked: m.Last.At, Latency: m.Last.Latency, Checks: m.Checks, Failures: m.Failures}
 	if m.Last.Err != nil {
 		c.Error = m.Last.Err.Error()
 	}

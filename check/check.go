@@ -107,6 +107,9 @@ type Transition struct {
 	Latency time.Duration
 	// Attempts is how many checks in a row said so.
 	Attempts int
+	// Took is how long it may have been so already: the time from the beginning of the last check that found it otherwise
+	// to At. 0 when no check did.
+	Took time.Duration
 }
 
 // Reason is one line for a person.

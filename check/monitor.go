@@ -20,6 +20,9 @@ type Options struct {
 	// OnTransition is called for each change of verdict, in order, from one goroutine at a time. It may take as long as it
 	// likes: the schedule does not wait for it.
 	OnTransition func(Transition)
+	// OnResult is called for each check that ends, whatever it means for the verdict. It is called by the loop that
+	// schedules, so it must return at once, and must not call the Monitor. Nil means nobody asks.
+	OnResult func(id string, r Result)
 	// MaxConcurrent bounds the checks that run at once. 0 means 1024.
 	MaxConcurrent int
 	// Rand is where warm-up delays come from. Nil means a source of its own.
@@ -33,6 +36,7 @@ const startDelay = time.Second
 type Monitor struct {
 	log      *slog.Logger
 	call     func(Transition)
+	told     func(string, Result)
 	tell     *serial.Queue
 	slots    int
 	results  chan result
@@ -50,13 +54,15 @@ type Monitor struct {
 
 // task is a probe at work.
 type task struct {
-	probe   Probe
-	verdict verdict
-	due     time.Time
-	index   int // in the schedule, -1 while the check runs
-	cancel  context.CancelFunc
-	since   time.Time
-	last    Result
+	probe            Probe
+	verdict          verdict
+	due              time.Time
+	index            int // in the schedule, -1 while the check runs
+	cancel           context.CancelFunc
+	since            time.Time
+	agreed           time.Time // when the last check that spoke for the verdict began
+	last             Result
+	checks, failures uint64
 }
 
 // Result is the outcome of one check.
@@ -77,11 +83,14 @@ type result struct {
 // NewMonitor makes a Monitor without probes. It starts nothing.
 func NewMonitor(o Options) *Monitor {
 	m := &Monitor{
-		log: o.Logger, call: o.OnTransition, tell: serial.NewQueue(), slots: o.MaxConcurrent, rand: o.Rand,
+		log: o.Logger, call: o.OnTransition, told: o.OnResult, tell: serial.NewQueue(), slots: o.MaxConcurrent, rand: o.Rand,
 		results: make(chan result), wake: make(chan struct{}, 1), ready: make(chan struct{}), tasks: make(map[string]*task),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
+	}
+	if m.told == nil {
+		m.told = func(string, Result) {}
 	}
 	if m.slots == 0 {
 		m.slots = 1024
@@ -248,7 +257,13 @@ func (m *Monitor) finish(r result) {
 		return // no longer wished for
 	}
 	t.last = r.Result
+	m.told(t.probe.ID, r.Result)
+	if t.verdict.up == (r.Err == nil) {
+		t.agreed = r.At.Add(-r.Latency)
+	}
+	t.checks++
 	if r.Err != nil {
+		t.failures++
 		m.log.Debug("check failed", "probe", t.probe.ID, "error", r.Err, "latency", r.Latency)
 	}
 	changed, next := t.verdict.observe(t.probe.Policy, r.Err == nil)
@@ -262,7 +277,10 @@ func (m *Monitor) finish(r result) {
 func (m *Monitor) transition(t *task, r result) {
 	t.since = r.At
 	tr := Transition{ID: t.probe.ID, Up: t.verdict.up, Err: r.Err, At: r.At, Latency: r.Latency, Attempts: t.verdict.streak}
-	t.verdict.streak = 0
+	if !t.agreed.IsZero() {
+		tr.Took = r.At.Sub(t.agreed)
+	}
+	t.agreed, t.verdict.streak = r.At.Add(-r.Latency), 0
 	m.log.Info("verdict", "probe", tr.ID, "up", tr.Up, "reason", tr.Reason())
 	if m.call != nil {
 		m.tell.Add(func() { m.call(tr) })
@@ -278,6 +296,8 @@ type ProbeStatus struct {
 	Since time.Time
 	// Last is the latest result.
 	Last Result
+	// Checks counts those that have ended since the probe was first set, Failures those of them that failed.
+	Checks, Failures uint64
 }
 
 // Status is a snapshot of all probes, by ID.
@@ -286,7 +306,7 @@ func (m *Monitor) Status() map[string]ProbeStatus {
 	defer m.mu.Unlock()
 	all := make(map[string]ProbeStatus, len(m.tasks))
 	for id, t := range m.tasks {
-		all[id] = ProbeStatus{ID: id, Up: t.verdict.up, Checked: t.verdict.checked, Since: t.since, Last: t.last}
+		all[id] = ProbeStatus{ID: id, Up: t.verdict.up, Checked: t.verdict.checked, Since: t.since, Last: t.last, Checks: t.checks, Failures: t.failures}
 	}
 	return all
 }

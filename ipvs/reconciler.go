@@ -32,6 +32,7 @@ type Reconciler struct {
 	want  []Service
 	owned map[ServiceKey]bool // was wished for once and not seen gone since
 	have  []Service           // what the table holds of ours, as far as we know
+	seen  []ServiceStatus     // ours, as last read
 	known bool                // have can be relied on
 	last  string              // the failure that was told last, so that it is not told every second
 }
@@ -99,6 +100,14 @@ func (r *Reconciler) Plan(ctx context.Context, want []Service) (Plan, error) {
 		return !wanted && !r.owned[s.ServiceKey]
 	})
 	return Diff(ours, want), nil
+}
+
+// Status is what the table held of this Reconciler's services when Run last looked, with its counters. It does not read the
+// table. The caller must not change it.
+func (r *Reconciler) Status() []ServiceStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen
 }
 
 // Run looks for drift until ctx ends, and repairs it. It leaves the table as it is: see [Reconciler.Release].
@@ -175,7 +184,8 @@ func (r *Reconciler) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.have = slices.DeleteFunc(services(all), func(s Service) bool { return !r.owned[s.ServiceKey] })
+	r.seen = slices.DeleteFunc(all, func(s ServiceStatus) bool { return !r.owned[s.ServiceKey] })
+	r.have = services(r.seen)
 	r.known = true
 	return nil
 }

@@ -24,6 +24,9 @@ type Options struct {
 	// OnTransition is called for each change of state, when the addresses have been put in place or removed. Calls come in
 	// order, from one goroutine at a time, and may take as long as they like: the protocol does not wait for them.
 	OnTransition func(Transition)
+	// OnTimer is called with how late each timer of an instance fired: what this host's scheduling costs the protocol. It is
+	// called by the loop that sends adverts, so it must return at once, and must not call the Router. Nil means nobody asks.
+	OnTimer func(late time.Duration)
 }
 
 // Tracking is what a host application's own health says about an instance.
@@ -44,6 +47,7 @@ const leaveTime = 5 * time.Second
 type Router struct {
 	log      *slog.Logger
 	net      Network
+	onTimer  func(time.Duration)
 	notifier *notifier
 	ready    chan struct{}
 	wake     chan struct{} // holds a token when the loop shall look again
@@ -64,7 +68,7 @@ type Router struct {
 // NewRouter makes a Router without instances. It starts nothing.
 func NewRouter(o Options) *Router {
 	r := &Router{
-		log: o.Logger, net: o.Network, notifier: newNotifier(o.OnTransition),
+		log: o.Logger, net: o.Network, onTimer: o.OnTimer, notifier: newNotifier(o.OnTransition),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), readable: make(chan *port),
 		ports: make(map[portKey]*port), tracking: make(map[string]Tracking),
 		links: make(map[string]seenLink), virtual: make(map[netip.Addr]bool),
@@ -74,6 +78,9 @@ func NewRouter(o Options) *Router {
 	}
 	if r.net == nil {
 		r.net = HostNetwork()
+	}
+	if r.onTimer == nil {
+		r.onTimer = func(time.Duration) {}
 	}
 	return r
 }
@@ -238,6 +245,7 @@ func (r *Router) expire(now time.Time) {
 	}
 	for _, x := range r.runners {
 		if due, ok := x.machine.Deadline(); ok && !now.Before(due) {
+			r.onTimer(now.Sub(due))
 			r.timeout(now, x)
 		}
 	}
@@ -290,7 +298,7 @@ func (r *Router) receive(now time.Time, p *port, packet Packet) {
 		r.reject(x, packet.Src, err)
 		return
 	}
-	x.accepted(&r.advert)
+	x.accepted(now, &r.advert)
 	r.log.Debug("advert received", "instance", x.in.String(), "from", packet.Src, "advert", &r.advert)
 	r.step(now, x, Received{From: packet.Src, Advertisement: &r.advert})
 }
@@ -357,6 +365,7 @@ func (r *Router) transition(p *port, x *runner, t Transition) {
 	clear(x.complained)
 	if t.To == Master {
 		x.stats.BecomeMaster++
+		t.Took = x.silence(t.At)
 	}
 	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
 	p.work.Add(func() { r.notifier.add(t) })

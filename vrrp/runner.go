@@ -18,6 +18,7 @@ type runner struct {
 	fault      string // why it cannot take part, by itself
 	weight     int    // of tracked interfaces
 	since      time.Time
+	heard      time.Time // the last advert that was accepted, zero before
 	stats      Stats
 	complained map[error]bool
 	lastSeen   Checksum
@@ -53,7 +54,16 @@ func (x *runner) effective(t Tracking) uint8 {
 	return uint8(min(max(int(x.in.priority())+x.weight+t.Priority, 1), 254))
 }
 
-func (x *runner) accepted(a *Advertisement) {
+// silence is how long nobody was heard, 0 when nobody ever was.
+func (x *runner) silence(now time.Time) time.Duration {
+	if x.heard.IsZero() {
+		return 0
+	}
+	return now.Sub(x.heard)
+}
+
+func (x *runner) accepted(now time.Time, a *Advertisement) {
+	x.heard = now
 	x.lastSeen = a.Checksum
 	if a.Priority == 0 {
 		x.stats.PriorityZeroReceived++
