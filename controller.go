@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,8 @@ type Options struct {
 	RepairInterval time.Duration
 	// MaxConcurrentChecks bounds the checks that run at once. 0 means 1024.
 	MaxConcurrentChecks int
+	// Dial reaches mail servers and webhooks; it is where names are resolved. Nil means that of a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Controller holds a [Spec]: it runs the instances and the checks, and keeps the table as their verdicts want it.
@@ -43,17 +46,20 @@ type Controller struct {
 	events            hub
 	router            *vrrp.Router
 	monitor           *check.Monitor
-	table             *ipvs.Reconciler // nil without a table
+	kernel            ipvs.Table       // nil without a table
+	table             *ipvs.Reconciler // keeps it; nil likewise
 	lateness, latency meter
 	wake              chan struct{} // holds a token while the table may have to change
 	ready             chan struct{}
 
-	applying sync.Mutex // one Apply, or the beginning or the end of Run, at a time; taken before syncing and mu
+	applying sync.Mutex // one Apply or verb, or the beginning or the end of Run, at a time; taken before syncing and mu
+	wish     Spec       // as it was applied; guarded by applying
+	over     overrides  // guarded by applying, and to be read under mu
 	syncing  sync.Mutex // one wish at a time goes to the table; taken before mu
 
 	mu    sync.Mutex // guards the fields below
 	phase phase
-	spec  Spec
+	spec  Spec // the wish with the overrides: what is in force
 	state *state
 	host  map[string]vrrp.Tracking // what the host application says
 }
@@ -72,6 +78,7 @@ func New(o Options) *Controller {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.kernel = o.Table
 	c.router = vrrp.NewRouter(vrrp.Options{Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnTimer: c.lateness.observe})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
 	if o.Table != nil {
@@ -101,6 +108,9 @@ func (c *Controller) track(instance string) {
 	t.Priority += host.Priority
 	if host.Fault {
 		t.Fault, t.Reason = true, host.Reason
+	}
+	if c.over.instances[instance].out {
+		t.Fault, t.Reason = true, "maintenance"
 	}
 	c.router.SetTracking(instance, t)
 }
@@ -203,24 +213,31 @@ func (c *Controller) Apply(ctx context.Context, spec Spec) error {
 	if err := spec.Validate(); err != nil {
 		return err
 	}
-	spec = spec.clone()
 	c.applying.Lock()
 	defer c.applying.Unlock()
+	return c.apply(ctx, spec.clone(), c.over, EventApply, "spec")
+}
+
+// apply takes a valid wish that nobody else changes, with what overrides it. c.applying is held.
+func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind EventKind, object string) error {
 	if c.now() == ended {
 		return ErrEnded
 	}
+	over = over.within(&wish)
+	spec := wish.with(over)
 	plan := Diff(c.spec, spec)
-	if err := c.adopt(spec); err != nil {
+	if err := c.adopt(spec, over); err != nil {
 		return err
 	}
+	c.wish = wish
 	var err error
 	if c.now() == running {
 		err = c.sync(ctx)
 	}
 	err = errors.Join(err, c.router.Set(spec.Instances))
 	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
-	c.log.Info("applied", "changes", summary)
-	c.publish(EventApply, "spec", "", "", summary)
+	c.log.Info("applied", "what", object, "changes", summary)
+	c.publish(kind, object, "", "", summary)
 	return err
 }
 
@@ -231,14 +248,14 @@ func (c *Controller) now() phase {
 }
 
 // adopt makes spec the one that verdicts are about, and runs its probes.
-func (c *Controller) adopt(spec Spec) error {
+func (c *Controller) adopt(spec Spec, over overrides) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := newState(&spec, c.state)
 	if err := c.monitor.Set(next.list); err != nil {
 		return err
 	}
-	c.spec, c.state = spec, next
+	c.spec, c.state, c.over = spec, next, over
 	for i := range spec.Instances {
 		c.track(spec.Instances[i].String())
 	}
@@ -251,6 +268,7 @@ func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	c.mu.Lock()
+	spec = spec.with(c.over)
 	plan, have, want := diffBeside(c.spec, spec), c.state.want(), newState(&spec, c.state).want()
 	c.mu.Unlock()
 	if c.table == nil {

@@ -26,8 +26,11 @@ const (
 	EventTracker EventKind = "tracker"
 	// EventRepair: the table had drifted from the wish and was put right. Object is the service.
 	EventRepair EventKind = "repair"
-	// EventApply: a Spec came into force. Reason sums up what changed.
+	// EventApply: a Spec came into force; Object is "spec", or what a verb changed. Reason sums up what changed.
 	EventApply EventKind = "apply"
+	// EventOverride: an operator overrode the Spec, or took that back. Object is what about and what was said, such as
+	// "TCP 192.0.2.10:80 192.0.2.11:80 weight 0".
+	EventOverride EventKind = "override"
 	// EventError: something could not be done and will be tried again. Reason is the error's text.
 	EventError EventKind = "error"
 )

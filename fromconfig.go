@@ -4,13 +4,27 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
 )
 
-// FromConfig makes a Spec from a keepalived.conf. The error says, statement by statement, what it asks for that cannot be held
-// and without which the rest would be something else ([config.Config.NotHeld]). Other statements without effect are left
-// out.
-func FromConfig(c *config.Config) (Spec, error) {
+// Translator makes Specs from keepalived.conf. The zero value is usable.
+type Translator struct {
+	// Checkers make the checkers of the kinds that they are listed under (HTTP_GET, TCP_CHECK, ...), instead of those of package
+	// check.
+	Checkers map[string]CheckerFactory
+}
+
+// CheckerFactory makes the checker that a statement of a real_server asks for. All that the statement says and inherits is in
+// c; errors should begin with c.Pos.
+type CheckerFactory func(c *config.Check, g *config.Global) (check.Checker, error)
+
+// FromConfig is [Translator.Spec] of the zero Translator.
+func FromConfig(c *config.Config) (Spec, error) { return Translator{}.Spec(c) }
+
+// Spec makes a Spec from a keepalived.conf. The error says, statement by statement, what it asks for that cannot be held and
+// without which the rest would be something else ([config.Config.NotHeld]). Other statements without effect are left out.
+func (t Translator) Spec(c *config.Config) (Spec, error) {
 	var spec Spec
 	var errs []error
 	for _, d := range c.NotHeld {
@@ -35,6 +49,9 @@ func FromConfig(c *config.Config) (Spec, error) {
 	for _, v := range c.VirtualServers {
 		spec.Services = append(spec.Services, serviceOf(v, &c.Global))
 	}
+	if err := t.replaceCheckers(&spec, c); err != nil {
+		return Spec{}, err
+	}
 	for _, s := range c.Scripts {
 		if t := trackerOf(s, c, groups); len(t.Effects) > 0 {
 			spec.Trackers = append(spec.Trackers, t)
@@ -44,4 +61,29 @@ func FromConfig(c *config.Config) (Spec, error) {
 		return Spec{}, fmt.Errorf("holdfast: %s: %w", c.Name, err)
 	}
 	return spec, nil
+}
+
+// replaceCheckers has the factories make what they are for.
+func (t Translator) replaceCheckers(spec *Spec, c *config.Config) error {
+	if len(t.Checkers) == 0 {
+		return nil
+	}
+	var errs []error
+	for i, v := range c.VirtualServers {
+		for j, r := range v.RealServers {
+			runs := 0
+			for _, one := range r.Checks {
+				if !one.Runs {
+					continue
+				}
+				if factory := t.Checkers[one.Kind]; factory != nil {
+					checker, err := factory(one, &c.Global)
+					errs = append(errs, err)
+					spec.Services[i].Servers[j].Checks[runs].Checker = checker
+				}
+				runs++
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -57,7 +57,11 @@ func diffBeside(have, want Spec) Plan {
 func healthy(services []Service) []ipvs.Service {
 	table := make([]ipvs.Service, len(services))
 	for i := range services {
-		table[i], _ = services[i].pool().Want(slices.Repeat([]bool{true}, len(services[i].Servers)), true)
+		up := make([]bool, len(services[i].Servers))
+		for j, server := range services[i].Servers {
+			up[j] = !server.Maintenance
+		}
+		table[i], _ = services[i].pool().Want(up, true)
 	}
 	return table
 }

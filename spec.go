@@ -60,6 +60,8 @@ type Server struct {
 	// set; it is made unique by the Controller, and with the server's address identifies the check: one whose ID stays the
 	// same keeps its verdict when its Checker or Policy changes.
 	Checks []check.Probe
+	// Maintenance keeps the server out of the table and of the quorum, whatever its checks say.
+	Maintenance bool
 }
 
 func (s *Service) pool() *ipvs.Pool {
@@ -139,15 +141,19 @@ func (s *Spec) clone() Spec {
 		c.Instances[i] = c.Instances[i].Clone()
 	}
 	for i := range c.Services {
-		service := &c.Services[i]
-		service.Servers = slices.Clone(service.Servers)
-		for j := range service.Servers {
-			service.Servers[j].Checks = slices.Clone(service.Servers[j].Checks)
-		}
-		if service.Sorry != nil {
-			sorry := *service.Sorry
-			service.Sorry = &sorry
-		}
+		c.Services[i] = c.Services[i].clone()
 	}
 	return c
+}
+
+func (s Service) clone() Service {
+	s.Servers = slices.Clone(s.Servers)
+	for i := range s.Servers {
+		s.Servers[i].Checks = slices.Clone(s.Servers[i].Checks)
+	}
+	if s.Sorry != nil {
+		sorry := *s.Sorry
+		s.Sorry = &sorry
+	}
+	return s
 }

@@ -28,6 +28,7 @@ type serverState struct {
 	service *serviceState
 	name    string // the service's key and its own address
 	probes  []*probeState
+	out     bool // in maintenance
 }
 
 // probeState is a check of a server, or of a tracker.
@@ -96,7 +97,7 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 func (s *state) addService(spec *Service, old *state) *serviceState {
 	service := &serviceState{key: spec.ServiceKey, pool: spec.pool()}
 	for i, probes := range spec.probes() {
-		server := &serverState{service: service, name: fmt.Sprintf("%v %v", spec.ServiceKey, spec.Servers[i].Addr)}
+		server := &serverState{service: service, name: fmt.Sprintf("%v %v", spec.ServiceKey, spec.Servers[i].Addr), out: spec.Servers[i].Maintenance}
 		for _, p := range probes {
 			state := s.addProbe(p, old)
 			state.server = server
@@ -109,6 +110,9 @@ func (s *state) addService(spec *Service, old *state) *serviceState {
 }
 
 func (s *serverState) up() bool {
+	if s.out {
+		return false
+	}
 	for _, p := range s.probes {
 		if !p.up {
 			return false

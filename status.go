@@ -43,9 +43,11 @@ type ServerStatus struct {
 	Server string `json:"server"`
 	// Up says whether all checks are of the opinion that it is well.
 	Up bool `json:"up"`
-	// Weight is the configured one.
-	Weight int           `json:"weight"`
-	Checks []CheckStatus `json:"checks"`
+	// Weight is the one that the server has while it is up: the configured one, or what an operator says.
+	Weight int `json:"weight"`
+	// Maintenance says that it is kept out of the table.
+	Maintenance bool          `json:"maintenance,omitempty"`
+	Checks      []CheckStatus `json:"checks"`
 	// Entry is its destination when the table was last looked at, nil when it had none or there is no table.
 	Entry *EntryStatus `json:"entry,omitempty"`
 }
@@ -124,7 +126,7 @@ func (s *serviceState) status(probes map[string]check.ProbeStatus, entry *ipvs.S
 	}
 	for i, server := range s.servers {
 		spec := s.pool.Servers[i]
-		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Checks: []CheckStatus{}}
+		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Maintenance: server.out, Checks: []CheckStatus{}}
 		if d := destinations[spec.Addr]; d != nil {
 			one.Entry = &EntryStatus{d.Forward.String(), d.Weight, d.ActiveConnections, d.InactiveConnections, d.Stats}
 		}

@@ -1,0 +1,243 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// The verbs change one thing of what is held, with the rules and errors of [Controller.Apply]. What there is not is an error
+// that is fs.ErrNotExist. There are two kinds:
+//
+// Set and Remove edit the Spec. The next Apply replaces it as a whole, and with it what they did.
+//
+// Overrides (weight, priority, maintenance) are an operator's word over the Spec. They survive Apply, end with what they are
+// about, are told by an [EventOverride], and stand in [Status].
+
+// ServerKey identifies a real server: its service and its own address.
+type ServerKey struct {
+	Service ipvs.ServiceKey
+	Addr    netip.AddrPort
+}
+
+// String names the server as events do: "TCP 192.0.2.10:80 192.0.2.11:80".
+func (k ServerKey) String() string { return fmt.Sprintf("%v %v", k.Service, k.Addr) }
+
+// SetService adds a service with its servers, or puts it in the place of the one with its key.
+func (c *Controller) SetService(ctx context.Context, s Service) error {
+	return c.edit(ctx, s.ServiceKey, func(spec *Spec) error {
+		s = s.clone()
+		if i := spec.service(s.ServiceKey); i >= 0 {
+			spec.Services[i] = s
+		} else {
+			spec.Services = append(spec.Services, s)
+		}
+		return nil
+	})
+}
+
+// RemoveService removes a service with its servers. Connections end as the kernel ends them: [Controller.Drain] first.
+func (c *Controller) RemoveService(ctx context.Context, key ipvs.ServiceKey) error {
+	return c.edit(ctx, key, func(spec *Spec) error {
+		i := spec.service(key)
+		if i < 0 {
+			return noService(key)
+		}
+		spec.Services = slices.Delete(spec.Services, i, i+1)
+		return nil
+	})
+}
+
+// SetServer adds a real server to a service, or puts it in the place of the one with its address.
+func (c *Controller) SetServer(ctx context.Context, service ipvs.ServiceKey, s Server) error {
+	return c.editService(ctx, service, func(of *Service) error {
+		s.Checks = slices.Clone(s.Checks)
+		if i := of.server(s.Addr); i >= 0 {
+			of.Servers[i] = s
+		} else {
+			of.Servers = append(of.Servers, s)
+		}
+		return nil
+	})
+}
+
+// RemoveServer removes a real server from its service.
+func (c *Controller) RemoveServer(ctx context.Context, key ServerKey) error {
+	return c.editService(ctx, key.Service, func(of *Service) error {
+		i := of.server(key.Addr)
+		if i < 0 {
+			return noServer(key)
+		}
+		of.Servers = slices.Delete(of.Servers, i, i+1)
+		return nil
+	})
+}
+
+// SetInstance adds a VRRP instance, or changes the one of its name; see [vrrp.Router.Set].
+func (c *Controller) SetInstance(ctx context.Context, in vrrp.Instance) error {
+	return c.edit(ctx, &in, func(spec *Spec) error {
+		in = in.Clone()
+		if i := spec.instance(in.String()); i >= 0 {
+			spec.Instances[i] = in
+		} else {
+			spec.Instances = append(spec.Instances, in)
+		}
+		return nil
+	})
+}
+
+// RemoveInstance removes a VRRP instance: a MASTER leaves with priority 0. Trackers no longer move it.
+func (c *Controller) RemoveInstance(ctx context.Context, name string) error {
+	return c.edit(ctx, name, func(spec *Spec) error {
+		i := spec.instance(name)
+		if i < 0 {
+			return noInstance(name)
+		}
+		spec.Instances = slices.Delete(spec.Instances, i, i+1)
+		for j := range spec.Trackers {
+			t := &spec.Trackers[j]
+			t.Effects = slices.DeleteFunc(slices.Clone(t.Effects), func(e Effect) bool { return e.Instance == name })
+		}
+		return nil
+	})
+}
+
+// SetWeight overrides the weight of a real server. A negative one gives the Spec's back.
+func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) error {
+	return c.override(ctx, key, fmt.Sprintf("weight %d", weight), func(o *serverOverride) {
+		o.weight = nil
+		if weight >= 0 {
+			o.weight = &weight
+		}
+	})
+}
+
+// SetMaintenance takes a real server out of the table at once, whatever its checks say, or lets it back in. It does not count
+// for the quorum meanwhile. [Controller.Drain] is the gentle way.
+func (c *Controller) SetMaintenance(ctx context.Context, key ServerKey, on bool) error {
+	return c.override(ctx, key, "maintenance "+onOff(on), func(o *serverOverride) { *o = serverOverride{out: on} })
+}
+
+// drainInterval is the time between looks at the connections of a draining server.
+const drainInterval = time.Second
+
+// Drain takes a real server out without cutting anyone off: it gets weight 0, and once its last connection has ended it is in
+// maintenance. Drain returns then; if ctx ends before, the weight stays 0. SetMaintenance with false lets it back in.
+func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
+	if err := c.SetWeight(ctx, key, 0); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(drainInterval)
+	defer ticker.Stop()
+	for {
+		left, err := c.connections(ctx, key)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			return c.SetMaintenance(ctx, key, true)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("holdfast: drain %v: %d connections are left: %w", key, left, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
+
+// connections counts those of a destination, of any state. One that is not in the table has none.
+func (c *Controller) connections(ctx context.Context, key ServerKey) (int, error) {
+	if c.kernel == nil {
+		return 0, nil
+	}
+	all, err := c.kernel.Services(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i := range all {
+		if all[i].ServiceKey != key.Service {
+			continue
+		}
+		for _, d := range all[i].Destinations {
+			if d.Addr == key.Addr {
+				return d.ActiveConnections + d.InactiveConnections, nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+// SetPriority overrides the configured priority of an instance, 1 to 254. 0 gives the Spec's back. Trackers still count.
+func (c *Controller) SetPriority(ctx context.Context, instance string, priority uint8) error {
+	return c.overrideInstance(ctx, instance, fmt.Sprintf("priority %d", priority), func(o *instanceOverride) { o.priority = priority })
+}
+
+// SetInstanceMaintenance takes an instance out of the election: a MASTER hands over at once. Off lets it take part again.
+func (c *Controller) SetInstanceMaintenance(ctx context.Context, instance string, on bool) error {
+	return c.overrideInstance(ctx, instance, "maintenance "+onOff(on), func(o *instanceOverride) { o.out = on })
+}
+
+// Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there.
+func (c *Controller) Failover(_ context.Context, instance string) error {
+	return fmt.Errorf("holdfast: failover of %s: %w", instance, errors.ErrUnsupported)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func noService(key ipvs.ServiceKey) error {
+	return fmt.Errorf("holdfast: service %v: %w", key, fs.ErrNotExist)
+}
+func noServer(key ServerKey) error { return fmt.Errorf("holdfast: server %v: %w", key, fs.ErrNotExist) }
+func noInstance(name string) error {
+	return fmt.Errorf("holdfast: instance %s: %w", name, fs.ErrNotExist)
+}
+
+func (s *Spec) service(key ipvs.ServiceKey) int {
+	return slices.IndexFunc(s.Services, func(x Service) bool { return x.ServiceKey == key })
+}
+
+func (s *Spec) instance(name string) int {
+	return slices.IndexFunc(s.Instances, func(x vrrp.Instance) bool { return x.String() == name })
+}
+
+func (s *Service) server(addr netip.AddrPort) int {
+	return slices.IndexFunc(s.Servers, func(x Server) bool { return x.Addr == addr })
+}
+
+// edit applies a changed copy of the Spec in force. The copy shares what change does not replace.
+func (c *Controller) edit(ctx context.Context, object any, change func(*Spec) error) error {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	next := c.wish
+	next.Instances, next.Services, next.Trackers = slices.Clone(next.Instances), slices.Clone(next.Services), slices.Clone(next.Trackers)
+	if err := change(&next); err != nil {
+		return err
+	}
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	return c.apply(ctx, next, c.over, EventApply, fmt.Sprint(object))
+}
+
+func (c *Controller) editService(ctx context.Context, key ipvs.ServiceKey, change func(*Service) error) error {
+	return c.edit(ctx, key, func(spec *Spec) error {
+		i := spec.service(key)
+		if i < 0 {
+			return noService(key)
+		}
+		spec.Services[i].Servers = slices.Clone(spec.Services[i].Servers)
+		return change(&spec.Services[i])
+	})
+}

@@ -1,0 +1,175 @@
+package holdfast_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+func serverKey(service, addr string) holdfast.ServerKey {
+	return holdfast.ServerKey{Service: key(service), Addr: netip.MustParseAddrPort(addr)}
+}
+
+// TestVerbsEditTheSpec: each changes one thing and leaves the rest alone; Apply takes everything back.
+func TestVerbsEditTheSpec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ctx := newWorld(t), t.Context()
+		w.start(t, w.spec())
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		since := w.c.Status().Instances[0].Since
+		do := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		second := w.service("10.0.0.100:443")
+		do(w.c.SetService(ctx, second))
+		do(w.c.SetInstance(ctx, vrrp.Instance{Name: "two", Interface: "eth0", VRID: 8, Addrs: prefixes("10.0.0.101/32")}))
+		third := second.Servers[0]
+		third.Addr, third.Weight, third.Checks = netip.MustParseAddrPort("10.0.0.13:80"), 7, nil
+		do(w.c.SetServer(ctx, key("10.0.0.100:80"), third))
+		do(w.c.RemoveServer(ctx, serverKey("10.0.0.100:80", "10.0.0.12:80")))
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, onlyFirst+"\n-a -t 10.0.0.100:80 -r 10.0.0.13:80 -m -w 7\n"+strings.ReplaceAll(bothServers, "100:80", "100:443"))
+		if h := w.lan.Holders("10.0.0.101"); len(h) != 1 {
+			t.Errorf("holders of the new address: %v", h)
+		}
+		do(w.c.RemoveService(ctx, key("10.0.0.100:443")))
+		do(w.c.RemoveInstance(ctx, "two"))
+		do(w.c.Apply(ctx, w.spec()))
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, bothServers)
+		if h := w.lan.Holders("10.0.0.101"); len(h) != 0 || w.c.Status().Instances[0].Since != since {
+			t.Errorf("holders of the old address: %v, status %+v", h, w.c.Status())
+		}
+		for what, err := range map[string]error{
+			"service 1":  w.c.RemoveService(ctx, key("10.0.0.100:1")),
+			"server 1":   w.c.RemoveServer(ctx, serverKey("10.0.0.100:80", "10.0.0.1:1")),
+			"weight":     w.c.SetWeight(ctx, serverKey("10.0.0.100:80", "10.0.0.1:1"), 1),
+			"drain":      w.c.Drain(ctx, serverKey("10.0.0.100:1", "10.0.0.1:1")),
+			"instance":   w.c.RemoveInstance(ctx, "nobody"),
+			"priority":   w.c.SetPriority(ctx, "nobody", 7),
+			"set server": w.c.SetServer(ctx, key("10.0.0.100:1"), third),
+		} {
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if err := w.c.SetWeight(ctx, serverKey("10.0.0.100:80", "10.0.0.11:80"), 70000); err == nil {
+			t.Error("a weight that no kernel takes was taken")
+		}
+		w.wantTable(t, bothServers)
+	})
+}
+
+// TestOverridesOutliveApply and end with what they are about.
+func TestOverridesOutliveApply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ctx := newWorld(t), t.Context()
+		w.start(t, w.spec())
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		first, second := serverKey("10.0.0.100:80", "10.0.0.11:80"), serverKey("10.0.0.100:80", "10.0.0.12:80")
+		for _, err := range []error{
+			w.c.SetWeight(ctx, first, 9), w.c.SetMaintenance(ctx, second, true), w.c.SetPriority(ctx, "VI", 33), w.c.Apply(ctx, w.spec()),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		w.wantTable(t, strings.Replace(onlyFirst, "-w 1", "-w 9", 1))
+		if s := w.c.Status(); s.Instances[0].Priority != 33 || s.Services[0].LiveWeight != 9 || !s.Services[0].Servers[1].Maintenance {
+			t.Errorf("status: %+v", s)
+		}
+		if plan, err := w.c.Plan(ctx, w.spec()); err != nil || !plan.Empty() {
+			t.Errorf("plan of what is in force: %v, %v", plan, err)
+		}
+		if err := w.c.SetInstanceMaintenance(ctx, "VI", true); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 0 {
+			t.Errorf("in maintenance the address is on %v", h)
+		}
+		for _, err := range []error{
+			w.c.SetInstanceMaintenance(ctx, "VI", false), w.c.SetWeight(ctx, first, -1), w.c.SetMaintenance(ctx, second, false), w.c.SetPriority(ctx, "VI", 0),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		w.wantTable(t, bothServers)
+		if s := w.c.Status().Instances[0]; s.Priority != 100 || s.State != vrrp.Master {
+			t.Errorf("status: %+v", s)
+		}
+		for _, err := range []error{w.c.SetWeight(ctx, first, 9), w.c.Apply(ctx, holdfast.Spec{}), w.c.Apply(ctx, w.spec())} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		w.wantTable(t, bothServers)
+	})
+}
+
+// busyTable says that every destination has connections.
+type busyTable struct {
+	*ipvstest.Fake
+	connections atomic.Int64
+}
+
+func (b *busyTable) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
+	all, err := b.Fake.Services(ctx)
+	for i := range all {
+		for j := range all[i].Destinations {
+			all[i].Destinations[j].ActiveConnections = int(b.connections.Load())
+		}
+	}
+	return all, err
+}
+
+// TestDrainWaitsForConnections.
+func TestDrainWaitsForConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		busy := &busyTable{Fake: w.table}
+		w.c = holdfast.New(holdfast.Options{Network: w.lan.Host("10.0.0.2"), Table: busy})
+		w.start(t, w.spec())
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		first := serverKey("10.0.0.100:80", "10.0.0.11:80")
+		busy.connections.Store(2)
+		ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
+		defer cancel()
+		if err := w.c.Drain(ctx, first); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 connections") {
+			t.Errorf("drain with connections: %v", err)
+		}
+		w.wantTable(t, strings.Replace(bothServers, "11:80 -m -w 1", "11:80 -m -w 0", 1))
+		go func() {
+			time.Sleep(10 * time.Second)
+			busy.connections.Store(0)
+		}()
+		begin := time.Now()
+		if err := w.c.Drain(t.Context(), first); err != nil || time.Since(begin) < 10*time.Second {
+			t.Errorf("drain: %v after %v", err, time.Since(begin))
+		}
+		w.wantTable(t, strings.Replace(bothServers, "-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 1\n", "", 1))
+		if err := w.c.SetMaintenance(t.Context(), first, false); err != nil {
+			t.Error(err)
+		}
+		w.wantTable(t, bothServers)
+	})
+}
