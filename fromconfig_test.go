@@ -210,7 +210,7 @@ func TestSorryServerServesAlone(t *testing.T) {
 	for _, server := range s.Servers {
 		pool.Servers = append(pool.Servers, server.RealServer)
 	}
-	if want, has := pool.Want([]bool{false, false}, true); has || len(want.Destinations) != 1 || want.Destinations[0].Addr.String() != "192.0.2.99:80" {
+	if want, has := pool.Want(make([]ipvs.Health, 2), true); has || len(want[0].Destinations) != 1 || want[0].Destinations[0].Addr.String() != "192.0.2.99:80" {
 		t.Errorf("quorum %v, %+v", has, want)
 	}
 }

@@ -55,15 +55,19 @@ func diffBeside(have, want Spec) Plan {
 }
 
 func healthy(services []Service) []ipvs.Service {
-	table := make([]ipvs.Service, len(services))
-	for i := range services {
-		up := make([]bool, len(services[i].Servers))
-		for j, server := range services[i].Servers {
-			up[j] = !server.Maintenance
+	return newState(&Spec{Services: alwaysUp(services)}, &state{}).want()
+}
+
+// alwaysUp are the services with every server well.
+func alwaysUp(services []Service) []Service {
+	up := slices.Clone(services)
+	for i := range up {
+		up[i].Servers = slices.Clone(up[i].Servers)
+		for j := range up[i].Servers {
+			up[i].Servers[j].Checks = nil
 		}
-		table[i], _ = services[i].pool().Want(up, true)
 	}
-	return table
+	return up
 }
 
 func diffInstances(have, want []vrrp.Instance) (lines []string) {
@@ -157,7 +161,7 @@ func changes(before, after *vrrp.Instance) string {
 }
 
 type serverID struct {
-	service ipvs.ServiceKey
+	service string
 	addr    netip.AddrPort
 }
 
@@ -165,14 +169,14 @@ func diffChecks(have, want []Service) (lines []string) {
 	old := make(map[serverID][]check.Probe)
 	for _, s := range have {
 		for _, server := range s.Servers {
-			old[serverID{s.ServiceKey, server.Addr}] = server.Checks
+			old[serverID{s.String(), server.Addr}] = server.Checks
 		}
 	}
 	for _, s := range want {
 		for _, server := range s.Servers {
-			before, stays := old[serverID{s.ServiceKey, server.Addr}]
+			before, stays := old[serverID{s.String(), server.Addr}]
 			if stays && !sameChecks(before, server.Checks) {
-				lines = append(lines, fmt.Sprintf("check edit %v %v: %s -> %s", s.ServiceKey, server.Addr, names(before), names(server.Checks)))
+				lines = append(lines, fmt.Sprintf("check edit %v %v: %s -> %s", &s, server.Addr, names(before), names(server.Checks)))
 			}
 		}
 	}

@@ -43,14 +43,34 @@ func (t *Tracker) probe() check.Probe {
 	return p
 }
 
-// Service is an entry of the load balancer's table with the servers behind it.
+// Service is an entry of the load balancer's table with the servers behind it, or several entries with the same servers.
 type Service struct {
 	// Service is the entry itself; its Destinations are not looked at.
 	ipvs.Service
-	Servers []Server
-	// Sorry, Quorum and Hysteresis are those of an [ipvs.Pool].
+	// Name is what the service is called in events, in Status and in the IDs of its checks. It is unique, and a service that
+	// keeps its name keeps its verdicts and its quorum. Empty means the text of its key.
+	Name string
+	// Keys, Servers, Sorry, Quorum and Hysteresis are those of an [ipvs.Pool]. With Keys there must be a Name, and ServiceKey is
+	// one of them: verbs call the service so.
+	Keys               []ipvs.ServiceKey
+	Servers            []Server
 	Sorry              *ipvs.RealServer
 	Quorum, Hysteresis int
+}
+
+// String is the name.
+func (s *Service) String() string {
+	if s.Name == "" {
+		return s.ServiceKey.String()
+	}
+	return s.Name
+}
+
+func (s *Service) keys() []ipvs.ServiceKey {
+	if len(s.Keys) == 0 {
+		return []ipvs.ServiceKey{s.ServiceKey}
+	}
+	return s.Keys
 }
 
 // Server is a real server and what says whether it is well.
@@ -65,7 +85,7 @@ type Server struct {
 }
 
 func (s *Service) pool() *ipvs.Pool {
-	p := &ipvs.Pool{Service: s.Service, Sorry: s.Sorry, Quorum: s.Quorum, Hysteresis: s.Hysteresis}
+	p := &ipvs.Pool{Service: s.Service, Keys: s.Keys, Sorry: s.Sorry, Quorum: s.Quorum, Hysteresis: s.Hysteresis}
 	p.Service.Destinations = nil
 	for _, server := range s.Servers {
 		p.Servers = append(p.Servers, server.RealServer)
@@ -86,7 +106,7 @@ func (s *Service) probes() [][]check.Probe {
 			if seen[name]++; seen[name] > 1 {
 				name = fmt.Sprintf("%s#%d", name, seen[name])
 			}
-			p.ID = fmt.Sprintf("%v %v %s", s.ServiceKey, server.Addr, name)
+			p.ID = fmt.Sprintf("%v %v %s", s, server.Addr, name)
 			all[i] = append(all[i], p)
 		}
 	}
@@ -96,19 +116,39 @@ func (s *Service) probes() [][]check.Probe {
 // Validate reports everything that is wrong with the Spec, joined.
 func (s *Spec) Validate() error {
 	errs := []error{vrrp.ValidateAll(s.Instances)}
-	seen := make(map[ipvs.ServiceKey]bool, len(s.Services))
+	names := make(map[string]bool, len(s.Services))
+	owners := make(map[ipvs.ServiceKey]*Service, len(s.Services))
 	for i := range s.Services {
 		service := &s.Services[i]
-		errs = append(errs, service.pool().Validate())
-		if seen[service.ServiceKey] {
-			errs = append(errs, fmt.Errorf("holdfast: service %v is there twice", service.ServiceKey))
+		if names[service.String()] {
+			errs = append(errs, fmt.Errorf("holdfast: service %v is there twice", service))
 		}
-		seen[service.ServiceKey] = true
-		for _, p := range slices.Concat(service.probes()...) {
-			errs = append(errs, p.Validate())
+		names[service.String()] = true
+		errs = append(errs, service.validate())
+		for _, key := range service.keys() {
+			if other := owners[key]; other != nil && other != service && !sharing(key, other, service) {
+				errs = append(errs, fmt.Errorf("holdfast: services %v and %v both have the entry %v: put their servers into one", other, service, key))
+			}
+			owners[key] = service
 		}
 	}
 	errs = append(errs, s.validateTrackers())
+	return errors.Join(errs...)
+}
+
+// sharing says whether two services may have an entry in common: a mark has no protocol, so groups for several protocols do.
+func sharing(key ipvs.ServiceKey, a, b *Service) bool {
+	return key.FWMark != 0 && len(a.Keys) > 0 && len(b.Keys) > 0
+}
+
+func (s *Service) validate() error {
+	errs := []error{s.pool().Validate()}
+	if len(s.Keys) > 0 && (s.Name == "" || !slices.Contains(s.Keys, s.ServiceKey)) {
+		errs = append(errs, fmt.Errorf("holdfast: service %q of several keys: it needs a name, and %v must be one of its keys", s.Name, s.ServiceKey))
+	}
+	for _, p := range slices.Concat(s.probes()...) {
+		errs = append(errs, p.Validate())
+	}
 	return errors.Join(errs...)
 }
 
@@ -147,6 +187,7 @@ func (s *Spec) clone() Spec {
 }
 
 func (s Service) clone() Service {
+	s.Keys = slices.Clone(s.Keys)
 	s.Servers = slices.Clone(s.Servers)
 	for i := range s.Servers {
 		s.Servers[i].Checks = slices.Clone(s.Servers[i].Checks)

@@ -14,19 +14,22 @@ type state struct {
 	trackers []*trackerState
 	probes   map[string]*probeState
 	list     []check.Probe // all probes, for the Monitor
+
+	owners map[ipvs.ServiceKey][]*serviceState // of each entry: one, or several that share a mark
+	dirty  []*serviceState                     // what changed since changed was asked
 }
 
 type serviceState struct {
-	key     ipvs.ServiceKey
+	name    string
 	pool    *ipvs.Pool
 	servers []*serverState
 	quorum  bool
-	want    ipvs.Service
+	want    []ipvs.Service // one for each entry
 }
 
 type serverState struct {
 	service *serviceState
-	name    string // the service's key and its own address
+	name    string // the service's and its own address
 	probes  []*probeState
 	out     bool // in maintenance
 }
@@ -48,14 +51,17 @@ type trackerState struct {
 // newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
 func newState(spec *Spec, old *state) *state {
 	services := spec.Services
-	s := &state{probes: make(map[string]*probeState)}
-	quorums := make(map[ipvs.ServiceKey]bool, len(old.services))
+	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState)}
+	quorums := make(map[string]bool, len(old.services))
 	for _, service := range old.services {
-		quorums[service.key] = service.quorum
+		quorums[service.name] = service.quorum
 	}
 	for i := range services {
 		service := s.addService(&services[i], old)
-		service.evaluate(quorums[service.key]) // a new service has its quorum to gain
+		service.evaluate(quorums[service.name]) // a new service has its quorum to gain
+		for _, entry := range service.want {
+			s.owners[entry.ServiceKey] = append(s.owners[entry.ServiceKey], service)
+		}
 	}
 	for i := range spec.Trackers {
 		t := &trackerState{name: spec.Trackers[i].Name, effects: spec.Trackers[i].Effects}
@@ -95,9 +101,9 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 }
 
 func (s *state) addService(spec *Service, old *state) *serviceState {
-	service := &serviceState{key: spec.ServiceKey, pool: spec.pool()}
+	service := &serviceState{name: spec.String(), pool: spec.pool()}
 	for i, probes := range spec.probes() {
-		server := &serverState{service: service, name: fmt.Sprintf("%v %v", spec.ServiceKey, spec.Servers[i].Addr), out: spec.Servers[i].Maintenance}
+		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), out: spec.Servers[i].Maintenance}
 		for _, p := range probes {
 			state := s.addProbe(p, old)
 			state.server = server
@@ -121,21 +127,61 @@ func (s *serverState) up() bool {
 	return true
 }
 
-func (s *serviceState) evaluate(had bool) {
-	up := make([]bool, len(s.servers))
+func (s *serverState) health() ipvs.Health { return ipvs.Health{Up: s.up()} }
+
+func (s *serviceState) health() []ipvs.Health {
+	all := make([]ipvs.Health, len(s.servers))
 	for i, server := range s.servers {
-		up[i] = server.up()
+		all[i] = server.health()
 	}
-	s.want, s.quorum = s.pool.Want(up, had)
+	return all
+}
+
+func (s *serviceState) evaluate(had bool) {
+	s.want, s.quorum = s.pool.Want(s.health(), had)
 }
 
 // want is the table as the verdicts want it.
-func (s *state) want() []ipvs.Service {
-	table := make([]ipvs.Service, len(s.services))
-	for i, service := range s.services {
-		table[i] = service.want
+func (s *state) want() []ipvs.Service { return s.entries(s.services) }
+
+// changed is what verdicts made of the entries of their services since it was asked last.
+func (s *state) changed() []ipvs.Service {
+	dirty := s.dirty
+	s.dirty = nil
+	return s.entries(dirty)
+}
+
+// entries are those of the given services, each once.
+func (s *state) entries(services []*serviceState) []ipvs.Service {
+	list := make([]ipvs.Service, 0, len(services))
+	seen := make(map[ipvs.ServiceKey]bool, len(services))
+	for _, service := range services {
+		for _, entry := range service.want {
+			if seen[entry.ServiceKey] {
+				continue
+			}
+			seen[entry.ServiceKey] = true
+			list = append(list, s.shared(entry))
+		}
 	}
-	return table
+	return list
+}
+
+// shared adds to an entry what other services want of it.
+func (s *state) shared(entry ipvs.Service) ipvs.Service {
+	owners := s.owners[entry.ServiceKey]
+	if len(owners) == 1 {
+		return entry
+	}
+	var all []ipvs.Service
+	for _, owner := range owners {
+		for _, e := range owner.want {
+			if e.ServiceKey == entry.ServiceKey {
+				all = append(all, e)
+			}
+		}
+	}
+	return ipvs.MergeServices(all...)
 }
 
 // verdict takes a probe's new verdict and returns what it means for its server and its service. A probe that is no longer
@@ -160,23 +206,17 @@ func (s *state) verdict(t check.Transition) (events []Event) {
 	})
 	had := service.quorum
 	service.evaluate(had)
+	s.dirty = append(s.dirty, service)
 	if service.quorum != had {
 		events = append(events, Event{
-			Time: t.At, Kind: EventService, Object: service.key.String(), From: upDown(had), To: upDown(service.quorum),
+			Time: t.At, Kind: EventService, Object: service.name, From: upDown(had), To: upDown(service.quorum),
 			Reason: fmt.Sprintf("live weight %d, quorum %d, hysteresis %d", service.liveWeight(), max(service.pool.Quorum, 1), service.pool.Hysteresis),
 		})
 	}
 	return events
 }
 
-func (s *serviceState) liveWeight() (weight int) {
-	for i, server := range s.servers {
-		if server.up() {
-			weight += s.pool.Servers[i].Weight
-		}
-	}
-	return weight
-}
+func (s *serviceState) liveWeight() int { return s.pool.LiveWeight(s.health()) }
 
 func upDown(up bool) string {
 	if up {

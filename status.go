@@ -1,7 +1,6 @@
 package holdfast
 
 import (
-	"net/netip"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ type ServiceStatus struct {
 	// Scheduler is that of its entry in the table.
 	Scheduler string         `json:"scheduler"`
 	Servers   []ServerStatus `json:"servers"`
-	// Stats are those of its entry when the table was last looked at, zero without a table.
+	// Stats are those of its entry, or of its entries together, when the table was last looked at; zero without a table.
 	Stats ipvs.Stats `json:"stats"`
 }
 
@@ -48,7 +47,8 @@ type ServerStatus struct {
 	// Maintenance says that it is kept out of the table.
 	Maintenance bool          `json:"maintenance,omitempty"`
 	Checks      []CheckStatus `json:"checks"`
-	// Entry is its destination when the table was last looked at, nil when it had none or there is no table.
+	// Entry is its destination when the table was last looked at, or in a group all that it is; nil when it had none or there is
+	// no table.
 	Entry *EntryStatus `json:"entry,omitempty"`
 }
 
@@ -91,7 +91,7 @@ func (c *Controller) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, service := range c.state.services {
-		s.Services = append(s.Services, service.status(probes, entries[service.key]))
+		s.Services = append(s.Services, service.status(probes, entries))
 	}
 	for _, t := range c.state.trackers {
 		one := checkStatus(t.probe, probes[t.probe.id])
@@ -113,23 +113,17 @@ func (c *Controller) entries() map[ipvs.ServiceKey]*ipvs.ServiceStatus {
 	return entries
 }
 
-func (s *serviceState) status(probes map[string]check.ProbeStatus, entry *ipvs.ServiceStatus) ServiceStatus {
-	status := ServiceStatus{
-		Service: s.key.String(), Up: s.quorum, LiveWeight: s.liveWeight(), Scheduler: s.want.Scheduler, Servers: []ServerStatus{},
-	}
-	destinations := make(map[netip.AddrPort]*ipvs.DestinationStatus)
-	if entry != nil {
-		status.Stats = entry.Stats
-		for i := range entry.Destinations {
-			destinations[entry.Destinations[i].Addr] = &entry.Destinations[i]
+func (s *serviceState) status(probes map[string]check.ProbeStatus, entries map[ipvs.ServiceKey]*ipvs.ServiceStatus) ServiceStatus {
+	status := ServiceStatus{Service: s.name, Up: s.quorum, LiveWeight: s.liveWeight(), Scheduler: s.want[0].Scheduler, Servers: []ServerStatus{}}
+	for _, want := range s.want {
+		if entry := entries[want.ServiceKey]; entry != nil {
+			status.Stats.Add(entry.Stats)
 		}
 	}
 	for i, server := range s.servers {
 		spec := s.pool.Servers[i]
 		one := ServerStatus{Server: spec.Addr.String(), Up: server.up(), Weight: spec.Weight, Maintenance: server.out, Checks: []CheckStatus{}}
-		if d := destinations[spec.Addr]; d != nil {
-			one.Entry = &EntryStatus{d.Forward.String(), d.Weight, d.ActiveConnections, d.InactiveConnections, d.Stats}
-		}
+		one.Entry = s.entry(spec.Destination, entries)
 		for _, p := range server.probes {
 			c := checkStatus(p, probes[p.id])
 			c.ID = strings.TrimPrefix(c.ID, server.name+" ")
@@ -138,6 +132,28 @@ func (s *serviceState) status(probes map[string]check.ProbeStatus, entry *ipvs.S
 		status.Servers = append(status.Servers, one)
 	}
 	return status
+}
+
+// entry is a server's destination, or what its destinations in all entries of the service have together.
+func (s *serviceState) entry(server ipvs.Destination, entries map[ipvs.ServiceKey]*ipvs.ServiceStatus) (sum *EntryStatus) {
+	for _, want := range s.want {
+		entry := entries[want.ServiceKey]
+		if entry == nil {
+			continue
+		}
+		addr := server.Behind(want.ServiceKey).Addr
+		for i := range entry.Destinations {
+			if d := &entry.Destinations[i]; d.Addr == addr {
+				if sum == nil {
+					sum = &EntryStatus{Forward: d.Forward.String(), Weight: d.Weight}
+				}
+				sum.ActiveConnections += d.ActiveConnections
+				sum.InactiveConnections += d.InactiveConnections
+				sum.Stats.Add(d.Stats)
+			}
+		}
+	}
+	return sum
 }
 
 func checkStatus(p *probeState, m check.ProbeStatus) CheckStatus {

@@ -109,13 +109,15 @@ func diffDestinations(have, want *Service) (plan Plan) {
 			old[d.Addr] = d
 		}
 	}
-	var edits, deletes Plan
+	var raises, edits, deletes Plan
 	for _, d := range sortedDestinations(want.Destinations) {
 		h, exists := old[d.Addr]
 		delete(old, d.Addr)
 		switch {
 		case !exists:
 			plan = append(plan, Op{Action: AddDestination, Service: want.entry(), Destination: d})
+		case h.Weight < d.Weight:
+			raises = append(raises, Op{Action: EditDestination, Service: want.entry(), Destination: d})
 		case h != d:
 			edits = append(edits, Op{Action: EditDestination, Service: want.entry(), Destination: d})
 		}
@@ -127,7 +129,7 @@ func diffDestinations(have, want *Service) (plan Plan) {
 			}
 		}
 	}
-	return slices.Concat(plan, edits, deletes)
+	return slices.Concat(plan, raises, edits, deletes)
 }
 
 func byKey(services []Service) map[ServiceKey]*Service {

@@ -195,6 +195,15 @@ type Stats struct {
 	BytesOut    uint64 `json:"bytesOut"`
 }
 
+// Add adds the counters of another.
+func (s *Stats) Add(o Stats) {
+	s.Connections += o.Connections
+	s.PacketsIn += o.PacketsIn
+	s.PacketsOut += o.PacketsOut
+	s.BytesIn += o.BytesIn
+	s.BytesOut += o.BytesOut
+}
+
 // ServiceStatus is what a [Table] tells of one service. Its Service.Destinations are those of Destinations.
 type ServiceStatus struct {
 	Service
