@@ -2,81 +2,40 @@ package check
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os/exec"
-	"strings"
-	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/script"
 )
 
 // Command is well when a program exits with status 0 (MISC_CHECK, vrrp_script). One that cannot be started is not well.
 type Command struct {
-	// Args are the program and its arguments. No shell is involved. A program without a / is looked up in PATH.
+	// Args are the program and its arguments. No shell is involved, except for a script without #!. A program without a / is
+	// looked up in PATH.
 	Args []string
+	// Shell makes Args[0] a line for /bin/sh, and the others its $1 and so on.
+	Shell bool
 	// User and Group to run as, by name or number. Empty means those of this process, or the group of User.
 	User, Group string
-	// Secure refuses a program that somebody other than root could have changed: it, and each directory above it, must be
-	// root's and writable by nobody else.
+	// Supplementary adds the groups that User is a member of.
+	Supplementary bool
+	// Secure refuses a program that would run as root and that others than root could have changed: it, and each directory
+	// and symbolic link on the way to it, must be root's and writable by nobody else.
 	Secure bool
+	// Resolve gives the program its path without symbolic links as $0.
+	Resolve bool
 }
 
-// mercy is the time between SIGTERM and SIGKILL.
-const mercy = time.Second
+// scripts bounds the programs that checks run at once: each takes a process and two descriptors.
+var scripts = script.NewRunner(256)
 
-// Check implements [Checker]. When ctx ends the program's process group gets SIGTERM, and a second later SIGKILL. The error
-// has the last line that the program printed.
+// Check implements [Checker]. When ctx ends the program's process group gets SIGTERM, and two seconds later SIGKILL. The
+// error has the last line that the program printed.
 func (c Command) Check(ctx context.Context) error {
-	if len(c.Args) == 0 {
-		return errors.New("command: no program")
-	}
-	path, err := exec.LookPath(c.Args[0])
-	if err != nil {
-		return fmt.Errorf("command: %w", err)
-	}
-	if c.Secure {
-		if err := rootOnly(path); err != nil {
-			return fmt.Errorf("command: %w", err)
-		}
-	}
-	cmd := exec.CommandContext(ctx, path, c.Args[1:]...)
-	out := &lastLine{}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, out, mercy
-	if err := isolate(cmd, c.User, c.Group); err != nil {
-		return fmt.Errorf("command: %w", err)
-	}
-	err = cmd.Run()
-	endGroup(cmd)
-	return c.verdict(ctx, err, out.String())
+	_, err := scripts.Run(ctx, c.command())
+	return err
 }
 
-func (c Command) verdict(ctx context.Context, err error, said string) error {
-	if err == nil {
-		return nil
+func (c Command) command() script.Command {
+	return script.Command{
+		Args: c.Args, Shell: c.Shell, User: c.User, Group: c.Group, Supplementary: c.Supplementary, Secure: c.Secure, Resolve: c.Resolve,
 	}
-	if said != "" {
-		said = ": " + said
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%s timed out%s", c.Args[0], said)
-	}
-	return fmt.Errorf("%s: %w%s", c.Args[0], err, said)
-}
-
-// lastLine keeps the last line that was written, as far as it fits.
-type lastLine struct{ b []byte }
-
-const maxLine = 200
-
-func (l *lastLine) Write(b []byte) (int, error) {
-	l.b = append(l.b, b...)
-	if extra := len(l.b) - 2*maxLine; extra > 0 {
-		l.b = append(l.b[:0], l.b[extra:]...)
-	}
-	return len(b), nil
-}
-
-func (l *lastLine) String() string {
-	text := strings.TrimSpace(string(l.b))
-	text = text[strings.LastIndexByte(text, '\n')+1:]
-	return text[:min(len(text), maxLine)]
 }
