@@ -12,7 +12,10 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
 		Announce: vrrp.Announce{Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh},
 	}
-	in.Group, in.Peers = v.MulticastGroup, v.UnicastPeers
+	in.Group = v.MulticastGroup
+	for _, a := range v.UnicastPeers {
+		in.Peers = append(in.Peers, vrrp.Peer{Addr: a})
+	}
 	if v.UnicastSource.IsValid() {
 		in.Source = v.UnicastSource
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -35,26 +36,59 @@ type Instance struct {
 	Source netip.Addr
 	// Group is the multicast group that adverts are sent to. The zero Addr means [GroupIPv4] or [GroupIPv6].
 	Group netip.Addr
-	// Peers, if there are any, get adverts by unicast, one copy each, and the group gets none. Of a received advert neither
-	// the TTL nor the sender is checked then.
-	Peers []netip.Addr
+	// Peers, if there are any, get adverts by unicast, one copy each, and the group gets none.
+	Peers []Peer
+	// CheckSource refuses unicast adverts from others than Peers (check_unicast_src). It is implied by a peer's TTL range.
+	CheckSource bool
 	// Sync names the group of instances that change state together: all are MASTER, or none; one in FAULT takes all there.
 	// Empty means none. Members are instances of the same Router with the same name here.
 	Sync string
 	// Track lists other interfaces that the instance depends on.
 	Track []TrackInterface
+
 	// NoPreempt keeps a lower-priority MASTER in office. An owner always preempts (RFC 9568, Section 6.1).
 	NoPreempt bool
 	// PreemptDelay is how long a lower-priority MASTER is left in office once it was heard. 0 means not at all.
 	PreemptDelay time.Duration
+	// StartDelay holds the instance still for so long after the Router's start: it sends nothing and hears nothing.
+	// BootDelay does so after the host's; the longer of them counts.
+	StartDelay, BootDelay time.Duration
+	// StartBackup makes an owner wait for others before it takes its addresses (state BACKUP).
+	StartBackup bool
+	// DownAdverts is how many adverts may be missing before the MASTER counts as gone, up to 100. 0 means 3.
+	DownAdverts uint8
+	// IgnoreAdverts makes an owner deaf, as RFC 3768 and RFC 5798 ask for (owner_ignore_adverts).
+	IgnoreAdverts bool
+	// LowerPrioNoAdvert leaves a lesser MASTER without the immediate answer of RFC 9568, Section 6.4.3.
+	LowerPrioNoAdvert bool
+	// HigherPrioSendAdvert sends one more advert before yielding to a better MASTER.
+	HigherPrioSendAdvert bool
+	// TimerExpiredBackup, with NoPreempt, makes a MASTER that was held up for so long that others must have taken over a
+	// BACKUP, before it sends anything. It is the highest priority of the other routers, 1 to 254. 0 means off.
+	TimerExpiredBackup uint8
+	// Strict does what the RFCs say where keepalived is lenient (strict_mode): one checksum form, no authentication of
+	// version 2, multicast only, no preempt delay; a MASTER does not answer a lesser one, an owner is deaf.
+	Strict bool
+
 	// AuthType and Password are for version 2. Of the password the first 8 bytes count.
 	AuthType AuthType
 	Password string `json:"-"`
-	// Checksum is the form of the checksum that is sent; either is accepted. See [Checksum].
+	// HMAC is keepalived's own authentication, for any version. The zero value means none.
+	HMAC HMAC
+	// Checksum is the form of the checksum that is sent. By default peers that speak [ChecksumGroup] are answered so.
 	Checksum Checksum
-	// Announce is the schedule of gratuitous ARP.
+	// Announce is the schedule of gratuitous ARP and unsolicited neighbour advertisements.
 	Announce Announce
 }
+
+// Peer is a router that unicast adverts are sent to.
+type Peer struct {
+	Addr netip.Addr
+	// MinTTL and MaxTTL bound the TTL of its adverts. MaxTTL 0 means 255.
+	MinTTL, MaxTTL uint8
+}
+
+func (p Peer) maxTTL() uint8 { return cmp.Or(p.MaxTTL, 255) }
 
 // TrackInterface is an interface, other than the instance's own, that matters to an instance.
 type TrackInterface struct {
@@ -65,24 +99,51 @@ type TrackInterface struct {
 	Reverse bool
 }
 
-// Announce says how often the new holder of the addresses tells the link so. The zero value is keepalived's default: 5 rounds at
-// once and 5 more 5 s later.
+// Announce says how often the holder of the addresses tells the link so. The zero value is keepalived's default: 5 rounds
+// at once and 5 more 5 s later. Of durations and counts 0 means the default, and a negative value none.
 type Announce struct {
 	// Rounds at once on becoming MASTER, each over all addresses. 0 means 5.
 	Rounds int
-	// Delay until the second burst. 0 means 5 s, a negative value no second burst.
+	// Delay until the second burst. 0 means 5 s.
 	Delay time.Duration
-	// Refresh is the period of single rounds while MASTER. 0 means none.
-	Refresh time.Duration
+	// Refresh is the period of further announcements while MASTER, of RefreshRounds each. 0 means none, of 1 round.
+	Refresh       time.Duration
+	RefreshRounds int
+	// LowerPrioRounds are sent when a lesser MASTER was heard, and again LowerPrioDelay later. 0 means Rounds and Delay.
+	LowerPrioRounds int
+	LowerPrioDelay  time.Duration
 }
 
 func (in *Instance) version() uint8          { return cmp.Or(in.Version, 3) }
 func (in *Instance) priority() uint8         { return cmp.Or(in.Priority, 100) }
 func (in *Instance) interval() time.Duration { return cmp.Or(in.Interval, time.Second) }
+func (in *Instance) downAdverts() int        { return int(cmp.Or(in.DownAdverts, 3)) }
 func (in *Instance) owner() bool             { return in.priority() == 255 }
 func (in *Instance) unicast() bool           { return len(in.Peers) > 0 }
-func (a Announce) rounds() int               { return cmp.Or(a.Rounds, 5) }
-func (a Announce) delay() time.Duration      { return cmp.Or(a.Delay, 5*time.Second) }
+func (in *Instance) deaf() bool              { return in.owner() && (in.IgnoreAdverts || in.Strict) }
+
+// checksSource says whether unicast adverts must come from a peer.
+func (in *Instance) checksSource() bool {
+	return in.CheckSource || slices.ContainsFunc(in.Peers, func(p Peer) bool { return p.MinTTL > 0 || p.MaxTTL > 0 })
+}
+
+func (a Announce) rounds() int        { return count(a.Rounds, 5) }
+func (a Announce) refreshRounds() int { return count(a.RefreshRounds, 1) }
+func (a Announce) delay() time.Duration {
+	return max(cmp.Or(a.Delay, 5*time.Second), 0)
+}
+
+// lowerPrio is the burst after a lesser MASTER was heard, and its second part.
+func (in *Instance) lowerPrio() (rounds int, delay time.Duration) {
+	a := in.Announce
+	if in.Strict {
+		return 0, 0
+	}
+	return count(a.LowerPrioRounds, a.rounds()), max(cmp.Or(a.LowerPrioDelay, a.delay()), 0)
+}
+
+// count is a number of rounds: 0 means the given one, and what is negative none.
+func count(n, fallback int) int { return min(max(cmp.Or(n, fallback), 0), 255) }
 
 // is6 is the family of the instance.
 func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
@@ -115,20 +176,33 @@ func (in *Instance) Clone() Instance {
 	c := *in
 	c.Addrs, c.Excluded = slices.Clone(in.Addrs), slices.Clone(in.Excluded)
 	c.Peers, c.Track = slices.Clone(in.Peers), slices.Clone(in.Track)
+	c.HMAC.Keys = slices.Clone(in.HMAC.Keys)
 	return c
 }
 
 // Equal says whether two wishes are the same.
 func (in *Instance) Equal(other *Instance) bool {
-	a, b := *in, *other
-	return slices.Equal(in.Addrs, other.Addrs) && slices.Equal(in.Excluded, other.Excluded) && slices.Equal(in.Peers, other.Peers) && slices.Equal(in.Track, other.Track) && a.sameScalars(&b)
+	return reflect.DeepEqual(in.normal(), other.normal())
 }
 
-func (in *Instance) sameScalars(o *Instance) bool {
-	return in.String() == o.String() && in.Interface == o.Interface && in.VRID == o.VRID && in.version() == o.version() &&
-		in.priority() == o.priority() && in.interval() == o.interval() && in.Source == o.Source && in.NoPreempt == o.NoPreempt &&
-		in.PreemptDelay == o.PreemptDelay && in.AuthType == o.AuthType && in.Password == o.Password && in.Checksum == o.Checksum &&
-		in.Announce == o.Announce && in.Sync == o.Sync && in.group() == o.group()
+// normal is the instance with its defaults written out.
+func (in *Instance) normal() Instance {
+	n := *in
+	n.Name, n.Version, n.Priority, n.Interval, n.DownAdverts = in.String(), in.version(), in.priority(), in.interval(), uint8(in.downAdverts())
+	n.Group, n.HMAC.Window = in.group(), in.HMAC.window(in.interval())
+	n.Announce.Rounds, n.Announce.RefreshRounds, n.Announce.Delay = in.Announce.rounds(), in.Announce.refreshRounds(), in.Announce.delay()
+	n.Announce.LowerPrioRounds, n.Announce.LowerPrioDelay = in.lowerPrio()
+	n.Addrs, n.Excluded, n.Peers, n.Track = some(in.Addrs), some(in.Excluded), some(in.Peers), some(in.Track)
+	n.HMAC.Keys = some(in.HMAC.Keys)
+	return n
+}
+
+// some is nil for an empty list.
+func some[E any](list []E) []E {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // Validate reports everything that is wrong with the wish, joined.
@@ -148,15 +222,17 @@ func (in *Instance) Validate() error {
 	} else if err := checkInterval(v, in.interval()); err != nil {
 		bad("%w", err)
 	}
-	if in.version() == 3 && in.AuthType != AuthNone {
-		bad("%w %v: version 3 has no authentication; use version 2 or none", ErrAuthType, in.AuthType)
+	if in.DownAdverts > 100 {
+		bad("%d missing adverts: 1 to 100 can be waited for", in.DownAdverts)
 	}
-	if in.AuthType > AuthPass {
-		bad("%w %v is not implemented: use none or PASS", ErrAuthType, in.AuthType)
+	if in.PreemptDelay < 0 || in.StartDelay < 0 || in.BootDelay < 0 || in.Announce.Refresh < 0 {
+		bad("negative delay")
 	}
-	if in.PreemptDelay < 0 || in.Announce.Rounds < 0 || in.Announce.Refresh < 0 {
-		bad("negative delay or count")
+	if in.TimerExpiredBackup > 0 && !in.NoPreempt {
+		bad("it shall become BACKUP when its timer is late: that needs NoPreempt, else it takes over again at once")
 	}
+	in.validateAuth(bad)
+	in.validateStrict(bad)
 	for _, t := range in.Track {
 		if t.Interface == "" || t.Weight < -253 || t.Weight > 253 {
 			bad("tracked interface %q with weight %d: must have a name, and -253 to 253", t.Interface, t.Weight)
@@ -164,6 +240,38 @@ func (in *Instance) Validate() error {
 	}
 	in.validateAddrs(bad)
 	return errors.Join(errs...)
+}
+
+func (in *Instance) validateAuth(bad func(string, ...any)) {
+	switch {
+	case in.AuthType > AuthAH:
+		bad("%w %d: none, PASS and AH exist", ErrAuthType, in.AuthType)
+	case in.AuthType == AuthNone:
+	case in.version() == 3:
+		bad("%w %v: version 3 has none of version 2's; use version 2, or HMAC", ErrAuthType, in.AuthType)
+	case in.HMAC.enabled():
+		bad("%w %v and HMAC: use one of them", ErrAuthType, in.AuthType)
+	case in.AuthType == AuthAH && in.is6():
+		bad("%w AH is for IPv4: use HMAC", ErrAuthType)
+	}
+	in.HMAC.validate(bad)
+	if in.Checksum > ChecksumGroup {
+		bad("%w form %v cannot be sent", ErrChecksum, in.Checksum)
+	}
+}
+
+func (in *Instance) validateStrict(bad func(string, ...any)) {
+	switch {
+	case !in.Strict:
+	case in.AuthType != AuthNone:
+		bad("%w %v: strict mode has none of version 2's", ErrAuthType, in.AuthType)
+	case in.HMAC.enabled() && in.HMAC.Mode != HMACEnforce:
+		bad("HMAC in mode %v: strict mode enforces it", in.HMAC.Mode)
+	case in.unicast():
+		bad("unicast peers: strict mode is by multicast only")
+	case in.PreemptDelay > 0 || in.downAdverts() != 3:
+		bad("strict mode has no preempt delay, and waits for 3 adverts")
+	}
 }
 
 func (in *Instance) validateAddrs(bad func(string, ...any)) {
@@ -191,7 +299,14 @@ func (in *Instance) validateAddrs(bad func(string, ...any)) {
 	if in.is6() && in.version() == 2 {
 		bad("%w 2 is for IPv4: use version 3", ErrVersion)
 	}
-	for _, other := range append([]netip.Addr{in.Source, in.Group}, in.Peers...) {
+	others := []netip.Addr{in.Source, in.Group}
+	for i, p := range in.Peers {
+		others = append(others, p.Addr)
+		if !p.Addr.IsValid() || p.MinTTL > p.maxTTL() || slices.ContainsFunc(in.Peers[:i], func(q Peer) bool { return q.Addr == p.Addr }) {
+			bad("peer %v is not valid, or there twice, or its TTL range %d to %d is empty", p.Addr, p.MinTTL, p.maxTTL())
+		}
+	}
+	for _, other := range others {
 		if other.IsValid() && other.Is6() != in.is6() {
 			bad("%w: %v is not of the family of the virtual addresses", ErrAddressFamily, other)
 		}

@@ -336,7 +336,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 func TestInstanceValidateTellsEverything(t *testing.T) {
 	in := Instance{Version: 3, Interval: time.Minute, AuthType: AuthPass, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.9/32"), netip.MustParsePrefix("fe80::1/64")}}
 	err := in.Validate()
-	for _, want := range []string{"no interface", "no VRID", "interval 1m0s", "version 3 has no authentication", "not of the family"} {
+	for _, want := range []string{"no interface", "no VRID", "interval 1m0s", "version 3 has none of version 2's", "not of the family"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)
 		}

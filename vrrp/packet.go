@@ -2,28 +2,10 @@ package vrrp
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"time"
-)
-
-// What can be wrong with a received advert, one error per counter of RFC 6527 (and RFC 2787 for authentication).
-var (
-	ErrLength        = errors.New("vrrp: packet length does not fit its contents")
-	ErrVersion       = errors.New("vrrp: version")
-	ErrType          = errors.New("vrrp: type is not ADVERTISEMENT")
-	ErrTTL           = errors.New("vrrp: TTL is not 255")
-	ErrChecksum      = errors.New("vrrp: checksum")
-	ErrVRID          = errors.New("vrrp: VRID")
-	ErrInterval      = errors.New("vrrp: advertisement interval")
-	ErrAuthType      = errors.New("vrrp: authentication type")
-	ErrAuthMismatch  = errors.New("vrrp: authentication type is not the configured one")
-	ErrAuthFailure   = errors.New("vrrp: authentication failed")
-	ErrAddressCount  = errors.New("vrrp: advert carries no address")
-	ErrAddressFamily = errors.New("vrrp: address family")
 )
 
 // Protocol is the IP protocol number of VRRP (RFC 9568, Section 5.1.1.4).
@@ -42,7 +24,7 @@ type AuthType uint8
 const (
 	AuthNone AuthType = 0
 	AuthPass AuthType = 1 // a password in clear text: guards against mistakes, not against people
-	AuthAH   AuthType = 2 // IP Authentication Header; the type byte only, this package does not compute the header
+	AuthAH   AuthType = 2 // IP Authentication Header, HMAC-MD5-96 with the password as key; IPv4 only
 )
 
 // String returns keepalived's word for the type.
@@ -59,7 +41,7 @@ func (a AuthType) String() string {
 }
 
 // Checksum is the form of an advert's checksum. Two are in use for version 3 over IPv4: RFC 9568 sums the message alone,
-// readers of RFC 5798 (keepalived among them) put a pseudo-header first.
+// readers of RFC 5798 (keepalived among them) put a pseudo-header first. Any of them is accepted unless an instance is strict.
 type Checksum uint8
 
 // The checksum forms.
@@ -70,7 +52,10 @@ const (
 	ChecksumMessage
 	// ChecksumPseudo covers a pseudo-header of the IP addresses first.
 	ChecksumPseudo
-	// ChecksumBad is what ParsePacket reports when neither form fits. It cannot be sent.
+	// ChecksumGroup covers a pseudo-header that names the multicast group, although the packet goes to a peer: version 3 by
+	// unicast as keepalived sent it before 1.3.6 (old_unicast_checksum).
+	ChecksumGroup
+	// ChecksumBad is what ParsePacket reports when no form fits. It cannot be sent.
 	ChecksumBad
 )
 
@@ -83,6 +68,8 @@ func (c Checksum) String() string {
 		return "message"
 	case ChecksumPseudo:
 		return "pseudo-header"
+	case ChecksumGroup:
+		return "pseudo-header of the group"
 	case ChecksumBad:
 		return "bad"
 	}
@@ -106,6 +93,9 @@ type Advertisement struct {
 	AuthData [8]byte
 	// Checksum is the form to send; ParsePacket sets it to the form that was seen.
 	Checksum Checksum
+	// Trailer is what followed the message: 28 bytes of auth_hmac, or nothing. ParsePacket makes it a part of its buffer;
+	// AppendPacket does not write it, since [Authenticator.AppendTrailer] does.
+	Trailer []byte
 }
 
 // LogValue shows the advert as attributes.
@@ -155,10 +145,14 @@ func (a *Advertisement) AppendPacket(b []byte, src, dst netip.Addr) ([]byte, err
 	if a.Version == 2 && src.Is4() {
 		b = append(b, a.AuthData[:]...)
 	}
-	message := b[start:]
+	a.putChecksum(b[start:], src, dst)
+	return b, nil
+}
+
+func (a *Advertisement) putChecksum(message []byte, src, dst netip.Addr) {
+	message[checksumOffset], message[checksumOffset+1] = 0, 0
 	sum := fold(sumBytes(a.initialSum(len(message), src, dst), message))
 	binary.BigEndian.PutUint16(message[checksumOffset:], ^sum)
-	return b, nil
 }
 
 func (a *Advertisement) checkEncodable(src, dst netip.Addr) error {
@@ -171,7 +165,7 @@ func (a *Advertisement) checkEncodable(src, dst netip.Addr) error {
 		return fmt.Errorf("%w: %d addresses, at most 255 fit", ErrLength, len(a.Addrs))
 	case a.Version == 3 && a.AuthType != AuthNone:
 		return fmt.Errorf("%w %v: version 3 has no authentication", ErrAuthType, a.AuthType)
-	case a.Checksum > ChecksumPseudo:
+	case a.Checksum > ChecksumGroup:
 		return fmt.Errorf("%w form %v cannot be sent", ErrChecksum, a.Checksum)
 	case !src.IsValid() || src.Is4() != dst.Is4():
 		return fmt.Errorf("%w of source %v and destination %v differ", ErrAddressFamily, src, dst)
@@ -197,31 +191,37 @@ func checkInterval(version uint8, d time.Duration) error {
 }
 
 // ParsePacket reads an advert, the VRRP message without the IP header, that came from src to dst. It takes any well-formed
-// message and does not judge it: see [Advertisement.Validate]. Bytes after the message are ignored. On an error the
-// receiver is as it was.
+// message and does not judge it: see [Advertisement.Validate]. On an error the receiver is as it was.
 func (a *Advertisement) ParsePacket(b []byte, src, dst netip.Addr) error {
 	if len(b) < headerLen {
-		return fmt.Errorf("%w: %d bytes, the header has %d: %w", ErrLength, len(b), headerLen, io.ErrUnexpectedEOF)
+		return &packetError{ErrLength, "%d bytes, the header has %d", len(b), headerLen}
 	}
 	version, count, size := b[0]>>4, int(b[3]), addrSize(src)
 	if version != 2 && version != 3 {
-		return fmt.Errorf("%w %d: 2 and 3 exist", ErrVersion, version)
+		return &packetError{ErrVersion, "%d, 2 and 3 exist", version, nil}
 	}
 	if kind := b[0] & 0x0f; kind != typeAdvertisement {
-		return fmt.Errorf("%w: %d", ErrType, kind)
+		return &packetError{ErrType, "but %d", kind, nil}
 	}
 	end := headerLen + count*size
 	if version == 2 && src.Is4() {
 		end += authLen
 	}
 	if len(b) < end {
-		return fmt.Errorf("%w: %d bytes, %d addresses need %d: %w", ErrLength, len(b), count, end, io.ErrUnexpectedEOF)
+		return &packetError{ErrLength, "%d bytes, its addresses need %d", len(b), end}
 	}
-	a.assign(b[:end], size, src, dst)
+	a.assign(b[:end], size)
+	if len(b) > end {
+		a.Trailer = b[end:]
+	}
+	a.Checksum = a.checksumSeen(b[:end], src, dst)
+	if a.Checksum == ChecksumBad && src.Is6() && len(b) > end { // kernels sum all that they send
+		a.Checksum = a.checksumSeen(b, src, dst)
+	}
 	return nil
 }
 
-func (a *Advertisement) assign(b []byte, size int, src, dst netip.Addr) {
+func (a *Advertisement) assign(b []byte, size int) {
 	*a = Advertisement{Version: b[0] >> 4, VRID: b[1], Priority: b[2], Addrs: a.Addrs[:0]}
 	count := int(b[3])
 	for i := range count {
@@ -234,28 +234,32 @@ func (a *Advertisement) assign(b []byte, size int, src, dst netip.Addr) {
 	} else {
 		a.Interval = time.Duration(binary.BigEndian.Uint16(b[4:])&intervalMask) * centisecond
 	}
-	a.Checksum = a.checksumSeen(b, src, dst)
 }
 
 // checksumSeen tells which form the packet's checksum has: summed over everything it must give all ones.
 func (a *Advertisement) checksumSeen(b []byte, src, dst netip.Addr) Checksum {
 	message := sumBytes(0, b)
-	if fold(message) == 0xffff && src.Is4() { // over IPv6 the pseudo-header is not optional
+	fits := func(group netip.Addr) bool { return fold(message+pseudoSum(len(b), src, group)) == 0xffff }
+	switch {
+	case src.Is4() && fold(message) == 0xffff: // over IPv6 the pseudo-header is not optional
 		return ChecksumMessage
-	}
-	if a.Version == 3 || !src.Is4() {
-		if fold(message+pseudoSum(len(b), src, dst)) == 0xffff {
-			return ChecksumPseudo
-		}
+	case src.Is4() && a.Version == 2:
+		return ChecksumBad
+	case fits(dst):
+		return ChecksumPseudo
+	case src.Is4() && !dst.IsMulticast() && fits(GroupIPv4):
+		return ChecksumGroup
 	}
 	return ChecksumBad
 }
 
 // initialSum is what the checksum to be sent starts from.
 func (a *Advertisement) initialSum(length int, src, dst netip.Addr) uint32 {
-	plain := a.Checksum == ChecksumMessage || a.Version == 2
-	if plain && src.Is4() {
+	switch {
+	case src.Is4() && (a.Checksum == ChecksumMessage || a.Version == 2):
 		return 0
+	case src.Is4() && a.Checksum == ChecksumGroup:
+		dst = GroupIPv4
 	}
 	return pseudoSum(length, src, dst)
 }

@@ -74,7 +74,7 @@ func TestChecksumForms(t *testing.T) {
 	if err := got.ParsePacket(b, src4, GroupIPv4); err != nil || got.Checksum != ChecksumBad {
 		t.Fatalf("damaged: %v, %v", got.Checksum, err)
 	}
-	if err := got.Validate(&Instance{VRID: 1}, 255); !errors.Is(err, ErrChecksum) {
+	if err := got.Validate(&Instance{VRID: 1}, src4, GroupIPv4, 255); !errors.Is(err, ErrChecksum) {
 		t.Fatalf("a damaged packet is judged %v", err)
 	}
 }
@@ -162,7 +162,8 @@ func TestLongestIntervalSurvives(t *testing.T) {
 
 func TestValidateJudges(t *testing.T) {
 	v2 := Instance{VRID: 7, Version: 2, AuthType: AuthPass, Password: "sesame"}
-	v3 := Instance{VRID: 7}
+	vips := []netip.Prefix{netip.MustParsePrefix("10.77.0.100/32"), netip.MustParsePrefix("10.77.0.101/32")}
+	v3 := Instance{VRID: 7, Addrs: vips}
 	for name, c := range map[string]struct {
 		packet string
 		in     Instance
@@ -174,8 +175,8 @@ func TestValidateJudges(t *testing.T) {
 		"good v3":         {"v3", v3, 255, nil, nil},
 		"TTL":             {"v3", v3, 254, nil, ErrTTL},
 		"version":         {"v3", v2, 255, nil, ErrVersion},
-		"VRID":            {"v3", Instance{VRID: 8}, 255, nil, ErrVRID},
-		"no addresses":    {"v3", v3, 255, func(a *Advertisement) { a.Addrs = nil }, ErrAddressCount},
+		"VRID":            {"v3", Instance{VRID: 8, Addrs: vips}, 255, nil, ErrVRID},
+		"no addresses":    {"v3", v3, 255, func(a *Advertisement) { a.Addrs = nil }, ErrAddressList},
 		"interval 0":      {"v3", v3, 255, func(a *Advertisement) { a.Interval = 0 }, ErrInterval},
 		"v3 other pace":   {"v3", v3, 255, func(a *Advertisement) { a.Interval = 5 * time.Second }, nil},
 		"v2 other pace":   {"v2-pass-sesame", v2, 255, func(a *Advertisement) { a.Interval = 5 * time.Second }, ErrInterval},
@@ -190,7 +191,7 @@ func TestValidateJudges(t *testing.T) {
 		if c.edit != nil {
 			c.edit(&a)
 		}
-		if err := a.Validate(&c.in, c.ttl); !errors.Is(err, c.want) {
+		if err := a.Validate(&c.in, src4, GroupIPv4, c.ttl); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -201,7 +202,7 @@ func TestCodecDoesNotAllocate(t *testing.T) {
 	in := Instance{VRID: 7, Version: 2, AuthType: AuthPass, Password: "sesame"}
 	a := Advertisement{Addrs: make([]netip.Addr, 0, 8)}
 	allocs := testing.AllocsPerRun(100, func() {
-		if a.ParsePacket(wire, src4, GroupIPv4) != nil || a.Validate(&in, 255) != nil {
+		if a.ParsePacket(wire, src4, GroupIPv4) != nil || a.Validate(&in, src4, GroupIPv4, 255) != nil {
 			t.Fatal("not accepted")
 		}
 		if _, err := a.AppendPacket(buf, src4, GroupIPv4); err != nil {
@@ -219,6 +220,9 @@ func FuzzParsePacket(f *testing.F) {
 		f.Add(b, false)
 		f.Add(b, true)
 	}
+	for _, r := range recordings(f) {
+		f.Add(r.message, r.src.Is6())
+	}
 	f.Fuzz(func(t *testing.T, b []byte, six bool) {
 		src, dst := src4, GroupIPv4
 		if six {
@@ -228,6 +232,8 @@ func FuzzParsePacket(f *testing.F) {
 		if a.ParsePacket(b, src, dst) != nil || a.Checksum == ChecksumBad {
 			return
 		}
+		_ = a.Validate(&Instance{VRID: 1, Addrs: []netip.Prefix{netip.PrefixFrom(src, 32)}, Strict: true}, src, dst, 255)
+		a.Trailer = nil
 		wire, err := a.AppendPacket(nil, src, dst)
 		if err != nil {
 			return // well-formed, and yet nothing one may send: VRID 0, interval 0

@@ -292,7 +292,10 @@ func (r *Router) receive(now time.Time, p *port, packet Packet) {
 	x.stats.AdvertsReceived++
 	err := r.advert.ParsePacket(packet.Message, packet.Src, packet.Dst)
 	if err == nil {
-		err = r.advert.Validate(&x.in, packet.TTL)
+		err = r.advert.Validate(&x.in, packet.Src, packet.Dst, packet.TTL)
+	}
+	if err == nil {
+		err = x.writer.auth.Verify(now, &r.advert, packet.Message, packet.Src)
 	}
 	if err != nil {
 		r.reject(x, packet.Src, err)
@@ -321,7 +324,7 @@ func (r *Router) find(p *port, packet Packet) (found *runner) {
 		if !ours || x.in.unicast() == packet.Dst.IsMulticast() {
 			continue
 		}
-		if !x.in.unicast() || slices.Contains(x.in.Peers, packet.Src) {
+		if !x.in.unicast() || slices.ContainsFunc(x.in.Peers, func(p Peer) bool { return p.Addr == packet.Src }) {
 			return x
 		}
 		if found == nil {
@@ -335,18 +338,18 @@ func (r *Router) find(p *port, packet Packet) (found *runner) {
 func (r *Router) step(now time.Time, x *runner, ev Event) {
 	before := x.machine.State()
 	for _, a := range x.machine.Step(now, ev) {
-		r.execute(x, a)
+		r.execute(now, x, a)
 	}
 	if x.in.Sync != "" && x.machine.State() != before {
 		r.follow(now, x, before)
 	}
 }
 
-func (r *Router) execute(x *runner, a Action) {
+func (r *Router) execute(now time.Time, x *runner, a Action) {
 	p := r.port(&x.in)
 	switch a := a.(type) {
 	case SendAdvert:
-		r.send(p, x, a.Priority)
+		r.send(now, p, x, a.Priority)
 	case AddAddrs:
 		x.term.Add(1)
 		p.work.Add(r.addAddrs(x, x.in.held()))
@@ -371,16 +374,13 @@ func (r *Router) transition(p *port, x *runner, t Transition) {
 	p.work.Add(func() { r.notifier.add(t) })
 }
 
-func (r *Router) send(p *port, x *runner, priority uint8) {
-	advert := Advertisement{
-		Version: x.in.version(), VRID: x.in.VRID, Priority: priority, Interval: x.in.interval(), Addrs: x.addrs,
-		AuthType: x.in.AuthType, AuthData: x.in.authData(), Checksum: x.in.Checksum,
-	}
+func (r *Router) send(now time.Time, p *port, x *runner, priority uint8) {
+	x.writer.begin(priority)
 	if !x.in.unicast() {
-		r.sendTo(p, x, &advert, x.in.group())
+		r.sendTo(now, p, x, x.in.group())
 	}
 	for _, peer := range x.in.Peers {
-		r.sendTo(p, x, &advert, peer)
+		r.sendTo(now, p, x, peer.Addr)
 	}
 	if priority == 0 {
 		x.stats.PriorityZeroSent++
@@ -388,9 +388,9 @@ func (r *Router) send(p *port, x *runner, priority uint8) {
 }
 
 // sendTo sends one copy. One that cannot be sent keeps none of the others back.
-func (r *Router) sendTo(p *port, x *runner, advert *Advertisement, dst netip.Addr) {
+func (r *Router) sendTo(now time.Time, p *port, x *runner, dst netip.Addr) {
 	var err error
-	r.packet, err = advert.AppendPacket(r.packet[:0], x.source, dst)
+	r.packet, err = x.writer.append(r.packet[:0], now, x.source, dst)
 	if err == nil && p.conn == nil {
 		err = fmt.Errorf("no socket: %w", fs.ErrClosed)
 	}

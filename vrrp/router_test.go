@@ -128,8 +128,8 @@ func TestModes(t *testing.T) {
 		mode      func(in *vrrp.Instance, peer string)
 	}{
 		"IPv6":          {"fe80::1", "fe80::2", "fe80::100", func(*vrrp.Instance, string) {}},
-		"unicast":       {"10.0.0.1", "10.0.0.2", "10.0.0.100", func(in *vrrp.Instance, peer string) { in.Peers = addrs("10.0.0.77", peer) }},
-		"IPv6 unicast":  {"fe80::1", "fe80::2", "2001:db8::100", func(in *vrrp.Instance, peer string) { in.Peers = addrs(peer) }},
+		"unicast":       {"10.0.0.1", "10.0.0.2", "10.0.0.100", func(in *vrrp.Instance, peer string) { in.Peers = peers("10.0.0.77", peer) }},
+		"IPv6 unicast":  {"fe80::1", "fe80::2", "2001:db8::100", func(in *vrrp.Instance, peer string) { in.Peers = peers(peer) }},
 		"another group": {"10.0.0.1", "10.0.0.2", "10.0.0.100", func(in *vrrp.Instance, _ string) { in.Group = addrs("224.0.0.99")[0] }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,6 +167,13 @@ func TestModes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func peers(list ...string) (out []vrrp.Peer) {
+	for _, a := range list {
+		out = append(out, vrrp.Peer{Addr: netip.MustParseAddr(a)})
+	}
+	return out
 }
 
 // TestExcludedAddresses: they come and go with the others, and no advert has them.

@@ -1,7 +1,6 @@
 package vrrp
 
 import (
-	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,6 @@ import (
 // runner is an instance at work.
 type runner struct {
 	in         Instance
-	addrs      []netip.Addr // of in.Addrs, as adverts carry them
 	machine    *Machine
 	source     netip.Addr
 	fault      string // why it cannot take part, by itself
@@ -22,6 +20,7 @@ type runner struct {
 	stats      Stats
 	complained map[error]bool
 	lastSeen   Checksum
+	writer     writer
 	term       atomic.Uint64 // changes when addresses are taken or given up; read by the worker
 }
 
@@ -32,10 +31,8 @@ func newRunner(in Instance) *runner {
 }
 
 func (x *runner) setInstance(in Instance) {
-	x.in, x.addrs = in, nil
-	for _, p := range in.Addrs {
-		x.addrs = append(x.addrs, p.Addr())
-	}
+	x.in = in
+	x.writer.configure(in)
 }
 
 // mustMachine is for wishes that have been validated.
@@ -65,47 +62,10 @@ func (x *runner) silence(now time.Time) time.Duration {
 func (x *runner) accepted(now time.Time, a *Advertisement) {
 	x.heard = now
 	x.lastSeen = a.Checksum
+	x.writer.heard(a.Checksum)
 	if a.Priority == 0 {
 		x.stats.PriorityZeroReceived++
 	}
-}
-
-// Stats are counters of one instance since it was first set. Names are those of RFC 6527 and RFC 2787.
-type Stats struct {
-	BecomeMaster         uint64 `json:"becomeMaster"`
-	AdvertsSent          uint64 `json:"advertsSent"`
-	AdvertsReceived      uint64 `json:"advertsReceived"`
-	PriorityZeroSent     uint64 `json:"priorityZeroSent"`
-	PriorityZeroReceived uint64 `json:"priorityZeroReceived"`
-	SendErrors           uint64 `json:"sendErrors"`
-	ChecksumErrors       uint64 `json:"checksumErrors"`
-	VersionErrors        uint64 `json:"versionErrors"`
-	IntervalErrors       uint64 `json:"intervalErrors"`
-	TTLErrors            uint64 `json:"ttlErrors"`
-	TypeErrors           uint64 `json:"typeErrors"`
-	LengthErrors         uint64 `json:"lengthErrors"`
-	AddressListErrors    uint64 `json:"addressListErrors"`
-	AuthTypeErrors       uint64 `json:"authTypeErrors"`
-	AuthMismatches       uint64 `json:"authMismatches"`
-	AuthFailures         uint64 `json:"authFailures"`
-}
-
-// count raises the counter of a rejected packet's error and returns the kind of the error.
-func (s *Stats) count(err error) error {
-	for _, c := range []struct {
-		kind    error
-		counter *uint64
-	}{
-		{ErrChecksum, &s.ChecksumErrors}, {ErrVersion, &s.VersionErrors}, {ErrInterval, &s.IntervalErrors}, {ErrTTL, &s.TTLErrors},
-		{ErrType, &s.TypeErrors}, {ErrLength, &s.LengthErrors}, {ErrAddressCount, &s.AddressListErrors}, {ErrAddressFamily, &s.AddressListErrors},
-		{ErrAuthType, &s.AuthTypeErrors}, {ErrAuthMismatch, &s.AuthMismatches}, {ErrAuthFailure, &s.AuthFailures},
-	} {
-		if errors.Is(err, c.kind) {
-			*c.counter++
-			return c.kind
-		}
-	}
-	return nil
 }
 
 // InstanceStatus is a snapshot of one instance.
