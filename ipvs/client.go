@@ -22,6 +22,11 @@ func EnsureModule() error { return ensureModule() }
 // Services implements [Table].
 func (c *Client) Services(ctx context.Context) ([]ServiceStatus, error) { return c.impl.Services(ctx) }
 
+// Service implements [Table].
+func (c *Client) Service(ctx context.Context, key ServiceKey) (ServiceStatus, error) {
+	return c.impl.Service(ctx, key)
+}
+
 // Apply implements [Table].
 func (c *Client) Apply(ctx context.Context, plan Plan) error { return c.impl.Apply(ctx, plan) }
 

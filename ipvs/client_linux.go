@@ -85,6 +85,19 @@ func (k *kernel) Services(ctx context.Context) ([]ServiceStatus, error) {
 	return all, nil
 }
 
+func (k *kernel) Service(ctx context.Context, key ServiceKey) (ServiceStatus, error) {
+	all, err := k.Services(ctx)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	for _, s := range all {
+		if s.ServiceKey == key {
+			return s, nil
+		}
+	}
+	return ServiceStatus{}, fmt.Errorf("ipvs: read %v: %w", key, ErrServiceNotFound)
+}
+
 func readError(what string, err error) error {
 	if errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("ipvs: list %s: %w: run as root or with CAP_NET_ADMIN", what, err)
@@ -168,7 +181,7 @@ func fromKernel(m *moby.Service) ServiceStatus {
 	s.FWMark, s.Scheduler, s.Flags = m.FWMark, m.SchedName, Flags(m.Flags)&settable
 	s.IPv6 = m.FWMark != 0 && m.AddressFamily == unix.AF_INET6
 	if m.FWMark == 0 {
-		s.Protocol, s.Addr = Protocol(m.Protocol), addrPort(m.Address, m.Port)
+		s.Protocol, s.Addr = Protocol(m.Protocol), addrPortOf(m.Address, m.Port)
 	}
 	if Flags(m.Flags)&flagPersistent != 0 {
 		s.Persistence = time.Duration(m.Timeout) * time.Second
@@ -188,7 +201,7 @@ func granularityFromKernel(m *moby.Service) int {
 	return bits
 }
 
-func addrPort(ip net.IP, port uint16) netip.AddrPort {
+func addrPortOf(ip net.IP, port uint16) netip.AddrPort {
 	addr, _ := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(addr.Unmap(), port)
 }
@@ -203,7 +216,7 @@ func destinationToKernel(d *Destination) *moby.Destination {
 func destinationFromKernel(m *moby.Destination) DestinationStatus {
 	return DestinationStatus{
 		Destination: Destination{
-			Addr: addrPort(m.Address, m.Port), Forward: Forward(m.ConnectionFlags & moby.ConnFwdMask), Weight: m.Weight,
+			Addr: addrPortOf(m.Address, m.Port), Forward: Forward(m.ConnectionFlags & moby.ConnFwdMask), Weight: m.Weight,
 			UpperThreshold: m.UpperThreshold, LowerThreshold: m.LowerThreshold,
 		},
 		ActiveConnections: m.ActiveConnections, InactiveConnections: m.InactiveConnections,

@@ -1,9 +1,9 @@
 package ipvs
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Action is what an [Op] does.
@@ -31,126 +31,223 @@ func (a Action) String() string {
 // Op is one operation on a [Table].
 type Op struct {
 	Action Action
-	// Service is what the operation is on. Its Destinations are not looked at.
+	// Service is what the operation is on. Its Destinations are not looked at, and only its ServiceKey is unless the action
+	// adds or edits it.
 	Service Service
-	// Destination is for the actions on destinations.
+	// Destination is for the actions on destinations. Only its Addr matters to delete it.
 	Destination Destination
-}
-
-// String is the ipvsadm line that does the same.
-func (o Op) String() string {
-	key := o.Service.ServiceKey.arguments()
-	switch o.Action {
-	case AddService:
-		return "-A " + o.Service.arguments()
-	case EditService:
-		return "-E " + o.Service.arguments()
-	case DeleteService:
-		return "-D " + key
-	case AddDestination:
-		return "-a " + key + " " + o.Destination.arguments()
-	case EditDestination:
-		return "-e " + key + " " + o.Destination.arguments()
-	case DeleteDestination:
-		return "-d " + key + " -r " + o.Destination.Addr.String()
-	}
-	return o.Action.String()
 }
 
 // Plan is a list of operations in the order in which they are to be done.
 type Plan []Op
 
-// String has one ipvsadm line per operation. A Plan from nothing reads like the output of ipvsadm -Sn.
-func (p Plan) String() string {
-	var b strings.Builder
-	for _, op := range p {
-		b.WriteString(op.String())
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-// Diff tells what to do to get from one list of services to another. It is sorted, and does nothing that need not be done:
-// Diff(x, x) is empty. Traffic never meets a service that is emptier than it need be: within a service destinations are
-// added and edited before others are removed, and services are removed last. Lists with a service twice count its last.
+// Diff tells what to do to get from one list of services to another. It is sorted by service and then by destination,
+// addresses before marks, and does nothing that need not be done: each entry is touched at most once, and Diff(x, x) is
+// empty. Lists with a service twice count its last.
+//
+// Traffic never meets a service that is emptier than it need be: within a service destinations are added first, then those
+// edited that gain weight, then the others, then those that get weight 0, and others are removed after that; services are
+// removed last.
 func Diff(have, want []Service) Plan {
-	old, wanted := byKey(have), byKey(want)
-	var plan Plan
-	for _, key := range sortedKeys(wanted) {
-		w := wanted[key]
-		h, exists := old[key]
-		switch {
-		case !exists:
-			plan = append(plan, Op{Action: AddService, Service: w.entry()})
-		case !h.sameEntry(w):
-			plan = append(plan, Op{Action: EditService, Service: w.entry()})
+	changes := pair(sortServices(have), sortServices(want))
+	size := 0
+	for _, c := range changes {
+		if c.have == nil {
+			size += 1 + len(c.want.Destinations)
 		}
-		plan = append(plan, diffDestinations(h, w)...)
 	}
-	for _, key := range sortedKeys(old) {
-		if _, kept := wanted[key]; !kept {
-			plan = append(plan, Op{Action: DeleteService, Service: old[key].entry()})
+	plan := make(Plan, 0, size)
+	for _, c := range changes {
+		if c.want != nil {
+			plan = AppendDiff(plan, c.have, c.want)
 		}
+	}
+	for _, c := range changes {
+		if c.want == nil {
+			plan = AppendDiff(plan, c.have, nil)
+		}
+	}
+	if len(plan) == 0 {
+		return nil
 	}
 	return plan
 }
 
-// entry is the service without its destinations.
-func (s *Service) entry() Service {
-	e := *s
-	e.Destinations = nil
-	return e
+// AppendDiff appends to a plan what [Diff] does for one service: nil is a service that is not there. Both have the same
+// ServiceKey. It allocates nothing when nothing differs.
+func AppendDiff(p Plan, have, want *Service) Plan {
+	switch {
+	case want == nil && have == nil:
+		return p
+	case want == nil:
+		return append(p, Op{Action: DeleteService, Service: have.entry()})
+	case have == nil:
+		p = append(p, Op{Action: AddService, Service: want.entry()})
+		have = &Service{}
+	case !have.sameEntry(want):
+		p = append(p, Op{Action: EditService, Service: want.entry()})
+	}
+	if slices.Equal(have.Destinations, want.Destinations) {
+		return p
+	}
+	var room [few]step
+	steps := diffDestinations(room[:0], have.Destinations, want.Destinations)
+	slices.SortFunc(steps, step.compare)
+	for _, s := range steps {
+		p = append(p, Op{Action: s.rank.action(), Service: want.entry(), Destination: *s.destination})
+	}
+	return p
 }
 
-func diffDestinations(have, want *Service) (plan Plan) {
-	old := make(map[netip.AddrPort]Destination)
-	if have != nil {
-		for _, d := range have.Destinations {
-			old[d.Addr] = d
-		}
+// few is how many destinations are compared each with each; above, a map is worth its making.
+const few = 16
+
+// rank is the order of steps within a service.
+type rank uint8
+
+const (
+	rankAdd rank = iota
+	rankGain
+	rankEdit
+	rankDrain
+	rankDelete
+)
+
+func (r rank) action() Action {
+	switch r {
+	case rankAdd:
+		return AddDestination
+	case rankDelete:
+		return DeleteDestination
 	}
-	var raises, edits, deletes Plan
-	for _, d := range sortedDestinations(want.Destinations) {
-		h, exists := old[d.Addr]
-		delete(old, d.Addr)
-		switch {
-		case !exists:
-			plan = append(plan, Op{Action: AddDestination, Service: want.entry(), Destination: d})
-		case h.Weight < d.Weight:
-			raises = append(raises, Op{Action: EditDestination, Service: want.entry(), Destination: d})
-		case h != d:
-			edits = append(edits, Op{Action: EditDestination, Service: want.entry(), Destination: d})
-		}
-	}
-	if have != nil {
-		for _, d := range sortedDestinations(have.Destinations) {
-			if _, gone := old[d.Addr]; gone {
-				deletes = append(deletes, Op{Action: DeleteDestination, Service: want.entry(), Destination: d})
-			}
-		}
-	}
-	return slices.Concat(plan, raises, edits, deletes)
+	return EditDestination
 }
 
-func byKey(services []Service) map[ServiceKey]*Service {
-	m := make(map[ServiceKey]*Service, len(services))
+// step is what to do to one destination.
+type step struct {
+	rank        rank
+	destination *Destination
+}
+
+func (s step) compare(o step) int {
+	if c := cmp.Compare(s.rank, o.rank); c != 0 {
+		return c
+	}
+	return s.destination.Addr.Compare(o.destination.Addr)
+}
+
+func diffDestinations(steps []step, have, want []Destination) []step {
+	old, wanted := indexOf(have), indexOf(want)
+	for i := range want {
+		d := &want[i]
+		switch j := old.find(d.Addr); {
+		case j < 0:
+			steps = append(steps, step{rankAdd, d})
+		case have[j] != *d:
+			steps = append(steps, step{rankOf(have[j].Weight, d.Weight), d})
+		}
+	}
+	for j := range have {
+		if wanted.find(have[j].Addr) < 0 {
+			steps = append(steps, step{rankDelete, &have[j]})
+		}
+	}
+	return steps
+}
+
+func rankOf(before, after int) rank {
+	switch {
+	case after > before:
+		return rankGain
+	case after == 0 && before > 0:
+		return rankDrain
+	}
+	return rankEdit
+}
+
+// index finds destinations by their address.
+type index struct {
+	list   []Destination
+	byAddr map[netip.AddrPort]int // nil when there are few
+}
+
+func indexOf(list []Destination) index {
+	ix := index{list: list}
+	if len(list) > few {
+		ix.byAddr = make(map[netip.AddrPort]int, len(list))
+		for i := range list {
+			ix.byAddr[list[i].Addr] = i
+		}
+	}
+	return ix
+}
+
+// find returns -1 for an address that is not there.
+func (ix *index) find(addr netip.AddrPort) int {
+	if ix.byAddr == nil {
+		return find(ix.list, addr)
+	}
+	if i, ok := ix.byAddr[addr]; ok {
+		return i
+	}
+	return -1
+}
+
+func find(list []Destination, addr netip.AddrPort) int {
+	for i := range list {
+		if list[i].Addr == addr {
+			return i
+		}
+	}
+	return -1
+}
+
+// change is a service before and after; nil is a service that is not there.
+type change struct{ have, want *Service }
+
+// pair merges two sorted lists.
+func pair(have, want []*Service) []change {
+	changes := make([]change, 0, max(len(have), len(want)))
+	for len(have) > 0 || len(want) > 0 {
+		var c change
+		order := first(have, want)
+		if order <= 0 {
+			c.have, have = have[0], have[1:]
+		}
+		if order >= 0 {
+			c.want, want = want[0], want[1:]
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// first tells whose first service comes first; 0 is both.
+func first(have, want []*Service) int {
+	switch {
+	case len(have) == 0:
+		return 1
+	case len(want) == 0:
+		return -1
+	}
+	return have[0].compare(&want[0].ServiceKey)
+}
+
+// sortServices leaves the last of those with one key.
+func sortServices(services []Service) []*Service {
+	sorted := make([]*Service, len(services))
 	for i := range services {
-		m[services[i].ServiceKey] = &services[i]
+		sorted[i] = &services[i]
 	}
-	return m
-}
-
-func sortedKeys(m map[ServiceKey]*Service) []ServiceKey {
-	keys := make([]ServiceKey, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+	byKey := func(a, b *Service) int { return a.compare(&b.ServiceKey) }
+	if !slices.IsSortedFunc(sorted, byKey) {
+		slices.SortStableFunc(sorted, byKey)
 	}
-	slices.SortFunc(keys, ServiceKey.compare)
-	return keys
-}
-
-func sortedDestinations(ds []Destination) []Destination {
-	sorted := slices.Clone(ds)
-	slices.SortFunc(sorted, func(a, b Destination) int { return a.Addr.Compare(b.Addr) })
-	return sorted
+	last := sorted[:0]
+	for i, s := range sorted {
+		if i+1 == len(sorted) || byKey(s, sorted[i+1]) != 0 {
+			last = append(last, s)
+		}
+	}
+	return last
 }

@@ -94,10 +94,12 @@ func (r *Reconciler) Plan(ctx context.Context, want []Service) (Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	wished := byKey(want)
+	wished := make(map[ServiceKey]bool, len(want))
+	for i := range want {
+		wished[want[i].ServiceKey] = true
+	}
 	ours := slices.DeleteFunc(services(all), func(s Service) bool {
-		_, wanted := wished[s.ServiceKey]
-		return !wanted && !r.owned[s.ServiceKey]
+		return !wished[s.ServiceKey] && !r.owned[s.ServiceKey]
 	})
 	return Diff(ours, want), nil
 }

@@ -3,7 +3,6 @@ package ipvs
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -56,50 +55,108 @@ func (k ServiceKey) String() string {
 }
 
 // is6 is the family of the service.
-func (k ServiceKey) is6() bool { return k.IPv6 || k.Addr.Addr().Is6() }
+func (k *ServiceKey) is6() bool { return k.IPv6 || k.Addr.Addr().Is6() }
 
-func (k ServiceKey) compare(o ServiceKey) int {
-	return cmp.Or(cmp.Compare(k.FWMark, o.FWMark), cmp.Compare(k.Protocol, o.Protocol), k.Addr.Compare(o.Addr), boolCompare(k.IPv6, o.IPv6))
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+// compare orders services by address before those by mark.
+func (k *ServiceKey) compare(o *ServiceKey) int {
+	if c := cmp.Compare(k.FWMark, o.FWMark); c != 0 {
+		return c
 	}
-	return 1
+	if c := cmp.Compare(k.Protocol, o.Protocol); c != 0 {
+		return c
+	}
+	if c := k.Addr.Compare(o.Addr); c != 0 || k.IPv6 == o.IPv6 {
+		return c
+	}
+	if k.IPv6 {
+		return 1
+	}
+	return -1
 }
 
-// Flags of a service (include/uapi/linux/ip_vs.h). The meaning of the scheduler's depends on the scheduler.
+// Flags of a service (include/uapi/linux/ip_vs.h). What a scheduler's own mean depends on the scheduler.
 type Flags uint32
 
 // The flags that a caller may set.
 const (
-	// OnePacket schedules every UDP datagram anew.
+	// OnePacket schedules every UDP datagram anew (ops).
 	OnePacket Flags = 0x4
-	// Sched1, Sched2 and Sched3 are the scheduler's own: sh-fallback and mh-fallback, sh-port and mh-port, none.
+	// Sched1, Sched2 and Sched3 are the scheduler's own (flag-1, flag-2, flag-3).
 	Sched1 Flags = 0x8
 	Sched2 Flags = 0x10
 	Sched3 Flags = 0x20
+
+	// SHFallback and MHFallback go to another destination when the one that the hash gives has weight 0 or is overloaded.
+	SHFallback = Sched1
+	MHFallback = Sched1
+	// SHPort and MHPort take the client's port into the hash.
+	SHPort = Sched2
+	MHPort = Sched2
 
 	flagPersistent Flags = 0x1
 	settable             = OnePacket | Sched1 | Sched2 | Sched3
 )
 
+// flagNames are ipvsadm's and keepalived's words, the general ones first.
+var flagNames = []struct {
+	name string
+	flag Flags
+}{
+	{"ops", OnePacket}, {"flag-1", Sched1}, {"flag-2", Sched2}, {"flag-3", Sched3},
+	{"sh-fallback", SHFallback}, {"sh-port", SHPort}, {"mh-fallback", MHFallback}, {"mh-port", MHPort},
+}
+
+// ParseFlags reads flags by their names, parted by commas: ops, flag-1, flag-2, flag-3, sh-fallback, sh-port, mh-fallback,
+// mh-port. An empty text is no flag.
+func ParseFlags(names string) (Flags, error) {
+	var flags Flags
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(flagNames, func(f struct {
+			name string
+			flag Flags
+		}) bool {
+			return f.name == name
+		})
+		switch {
+		case i >= 0:
+			flags |= flagNames[i].flag
+		case names != "":
+			return 0, fmt.Errorf("ipvs: no flag %q: ops, flag-1 to flag-3, sh-fallback, sh-port, mh-fallback and mh-port exist", name)
+		}
+	}
+	return flags, nil
+}
+
+// String has the general names of the flags, as ParseFlags reads them.
+func (f Flags) String() string {
+	var set []string
+	for _, known := range flagNames[:4] {
+		if f&known.flag != 0 {
+			set = append(set, known.name)
+		}
+	}
+	if rest := f &^ settable; rest != 0 {
+		set = append(set, fmt.Sprintf("%#x", uint32(rest)))
+	}
+	return strings.Join(set, ",")
+}
+
 // Service is the wish for one entry of the table.
 type Service struct {
 	ServiceKey
-	// Scheduler by its name: rr, wrr, lc, wlc, sh, mh, ... Empty means wlc.
+	// Scheduler by its name: rr, wrr, lc, wlc, lblc, lblcr, dh, sh, mh, sed, nq, fo, ovf, twos, or that of a module of your
+	// own. Empty means wlc.
 	Scheduler string
 	// Flags of the service. 0 means none.
 	Flags Flags
-	// Persistence sends a client to the same destination for so long after its last connection. Whole seconds; 0 means
-	// not at all.
+	// Persistence sends a client to the same destination for so long after its last connection. Whole seconds, at most 31
+	// days; 0 means not at all.
 	Persistence time.Duration
 	// Granularity is the length of the client's prefix that persistence looks at. 0 means all of the address.
 	Granularity int
+	// Engine is the persistence engine, which looks into the packets instead of at the client's address: the kernel has
+	// "sip", for UDP. It needs Persistence. Empty means none.
+	Engine string
 	// Destinations in any order. Their addresses are unique.
 	Destinations []Destination
 }
@@ -125,7 +182,14 @@ func (s *Service) granularity() int {
 // sameEntry compares what the kernel keeps in the service itself.
 func (s *Service) sameEntry(o *Service) bool {
 	return s.scheduler() == o.scheduler() && s.Flags&settable == o.Flags&settable &&
-		s.Persistence == o.Persistence && s.granularity() == o.granularity()
+		s.Persistence == o.Persistence && s.granularity() == o.granularity() && s.Engine == o.Engine
+}
+
+// entry is the service without its destinations.
+func (s *Service) entry() Service {
+	e := *s
+	e.Destinations = nil
+	return e
 }
 
 func (s Service) clone() Service {
@@ -133,206 +197,20 @@ func (s Service) clone() Service {
 	return s
 }
 
-// Forward is how packets reach a destination.
-type Forward uint8
-
-// The forwarding methods, by their numbers in the kernel.
-const (
-	Masq   Forward = 0 // network address translation (NAT)
-	Local  Forward = 1 // the destination is this host; the kernel's own finding
-	Tunnel Forward = 2 // IP in IP (TUN)
-	Direct Forward = 3 // direct routing (DR)
-	Bypass Forward = 4 // the kernel's own
-)
-
-// String returns keepalived's word for the method.
-func (f Forward) String() string {
-	switch f {
-	case Masq:
-		return "NAT"
-	case Local:
-		return "LOCAL"
-	case Tunnel:
-		return "TUN"
-	case Direct:
-		return "DR"
-	case Bypass:
-		return "BYPASS"
-	}
-	return fmt.Sprintf("Forward(%d)", uint8(f))
-}
-
-// option is ipvsadm's.
-func (f Forward) option() string {
-	switch f {
-	case Masq:
-		return "-m"
-	case Tunnel:
-		return "-i"
-	}
-	return "-g"
-}
-
-// Destination is one server behind a service.
-type Destination struct {
-	// Addr is the server's address and port. It identifies the destination within the service. For Direct and Tunnel the
-	// port is the service's.
-	Addr netip.AddrPort
-	// Forward is the forwarding method; the zero value is Masq.
-	Forward Forward
-	// Weight, 0 to 65535. 0 gives the server no new connections and keeps those that it has.
-	Weight int
-	// UpperThreshold stops new connections at so many, until there are fewer than LowerThreshold. 0 means no limit.
-	UpperThreshold, LowerThreshold uint32
-}
-
-// Stats are counters of a service or a destination since it was made or zeroed.
-type Stats struct {
-	Connections uint64 `json:"connections"`
-	PacketsIn   uint64 `json:"packetsIn"`
-	PacketsOut  uint64 `json:"packetsOut"`
-	BytesIn     uint64 `json:"bytesIn"`
-	BytesOut    uint64 `json:"bytesOut"`
-}
-
-// Add adds the counters of another.
-func (s *Stats) Add(o Stats) {
-	s.Connections += o.Connections
-	s.PacketsIn += o.PacketsIn
-	s.PacketsOut += o.PacketsOut
-	s.BytesIn += o.BytesIn
-	s.BytesOut += o.BytesOut
-}
-
-// ServiceStatus is what a [Table] tells of one service. Its Service.Destinations are those of Destinations.
+// ServiceStatus is what a [Table] tells of one service. Service.Destinations is nil: see Destinations and
+// [ServiceStatus.Wish].
 type ServiceStatus struct {
 	Service
 	Stats        Stats
 	Destinations []DestinationStatus
 }
 
-// DestinationStatus is what a [Table] tells of one destination.
-type DestinationStatus struct {
-	Destination
-	// ActiveConnections are established, InactiveConnections in any other state.
-	ActiveConnections, InactiveConnections int
-	Stats                                  Stats
-}
-
-// Validate reports the first thing that no kernel would take.
-func (s *Service) Validate() error {
-	if err := s.validateKey(); err != nil {
-		return fmt.Errorf("ipvs: service %v: %w", s.ServiceKey, err)
+// Wish is the Service that one would wish for to get this.
+func (s *ServiceStatus) Wish() Service {
+	w := s.Service
+	w.Destinations = make([]Destination, len(s.Destinations))
+	for i := range s.Destinations {
+		w.Destinations[i] = s.Destinations[i].Destination
 	}
-	if s.Persistence < 0 || s.Persistence%time.Second != 0 {
-		return fmt.Errorf("ipvs: service %v: persistence %v: whole seconds are needed", s.ServiceKey, s.Persistence)
-	}
-	seen := make(map[netip.AddrPort]bool, len(s.Destinations))
-	for _, d := range s.Destinations {
-		if err := d.validate(s); err != nil {
-			return fmt.Errorf("ipvs: service %v: destination %v: %w", s.ServiceKey, d.Addr, err)
-		}
-		if seen[d.Addr] {
-			return fmt.Errorf("ipvs: service %v: destination %v is there twice", s.ServiceKey, d.Addr)
-		}
-		seen[d.Addr] = true
-	}
-	return nil
-}
-
-func (s *Service) validateKey() error {
-	switch {
-	case s.FWMark != 0 && (s.Addr.IsValid() || s.Protocol != 0):
-		return fmt.Errorf("a firewall mark together with an address or a protocol")
-	case s.FWMark != 0:
-		return nil
-	case s.Protocol != TCP && s.Protocol != UDP && s.Protocol != SCTP:
-		return fmt.Errorf("%v: TCP, UDP and SCTP exist", s.Protocol)
-	case !s.Addr.Addr().IsValid() || s.Addr.Addr().Is4In6():
-		return fmt.Errorf("no address")
-	case s.Addr.Port() == 0 && s.Persistence == 0:
-		return fmt.Errorf("port 0 (every port) needs persistence")
-	}
-	return nil
-}
-
-// maxWeight is what moby/ipvs reads back whole; the kernel itself takes 31 bits.
-const maxWeight = 1<<16 - 1
-
-func (d *Destination) validate(s *Service) error {
-	switch {
-	case !d.Addr.Addr().IsValid():
-		return fmt.Errorf("no address")
-	case d.Addr.Addr().Is6() != s.is6() && d.Forward != Tunnel:
-		return fmt.Errorf("its family is not the service's: only %v can do that", Tunnel)
-	case d.Weight < 0 || d.Weight > maxWeight:
-		return fmt.Errorf("weight %d: must be 0 to %d", d.Weight, maxWeight)
-	case d.Forward != Masq && d.Forward != Direct && d.Forward != Tunnel:
-		return fmt.Errorf("%v cannot be asked for: NAT, DR and TUN can", d.Forward)
-	case d.Forward != Masq && d.Addr.Port() != s.Addr.Port():
-		return fmt.Errorf("%v cannot change the port %d of the service", d.Forward, s.Addr.Port())
-	case d.LowerThreshold > d.UpperThreshold:
-		return fmt.Errorf("lower threshold %d above upper %d", d.LowerThreshold, d.UpperThreshold)
-	}
-	return nil
-}
-
-// arguments are ipvsadm's for the key.
-func (k ServiceKey) arguments() string {
-	switch {
-	case k.FWMark != 0 && k.IPv6:
-		return fmt.Sprintf("-f %d -6", k.FWMark)
-	case k.FWMark != 0:
-		return fmt.Sprintf("-f %d", k.FWMark)
-	case k.Protocol == UDP:
-		return "-u " + k.Addr.String()
-	case k.Protocol == SCTP:
-		return "--sctp-service " + k.Addr.String()
-	}
-	return "-t " + k.Addr.String()
-}
-
-// arguments are ipvsadm's for what the service itself has.
-func (s *Service) arguments() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s -s %s", s.ServiceKey.arguments(), s.scheduler())
-	if s.Persistence > 0 {
-		fmt.Fprintf(&b, " -p %d", int(s.Persistence/time.Second))
-		if g := s.granularity(); s.is6() && g != 128 {
-			fmt.Fprintf(&b, " -M %d", g)
-		} else if !s.is6() && g != 32 {
-			fmt.Fprintf(&b, " -M %v", net.IP(net.CIDRMask(g, 32)))
-		}
-	}
-	if s.Flags&OnePacket != 0 {
-		b.WriteString(" -o")
-	}
-	b.WriteString(s.schedulerFlags())
-	return b.String()
-}
-
-// schedulerFlags are ipvsadm's names; two schedulers have names of their own.
-func (s *Service) schedulerFlags() string {
-	names := []string{"flag-1", "flag-2", "flag-3"}
-	if name := s.scheduler(); name == "sh" || name == "mh" {
-		names[0], names[1] = name+"-fallback", name+"-port"
-	}
-	var set []string
-	for i, flag := range []Flags{Sched1, Sched2, Sched3} {
-		if s.Flags&flag != 0 {
-			set = append(set, names[i])
-		}
-	}
-	if set == nil {
-		return ""
-	}
-	return " -b " + strings.Join(set, ",")
-}
-
-func (d *Destination) arguments() string {
-	text := fmt.Sprintf("-r %v %s -w %d", d.Addr, d.Forward.option(), d.Weight)
-	if d.UpperThreshold != 0 || d.LowerThreshold != 0 {
-		text += fmt.Sprintf(" -x %d -y %d", d.UpperThreshold, d.LowerThreshold)
-	}
-	return text
+	return w
 }

@@ -9,11 +9,20 @@ import (
 
 // Table holds services and destinations: the kernel does, and so does the fake of package ipvstest. Its methods may be called
 // from several goroutines at once.
+//
+// A table may be able to do more, with methods of the names and meanings that [Client]'s have; whoever needs one asserts for
+// it:
+//
+//	if z, ok := table.(interface{ Zero(context.Context, ...ipvs.ServiceKey) error }); ok {
+//
+// What a table cannot hold it refuses with an error that wraps errors.ErrUnsupported.
 type Table interface {
 	// Services lists everything in the table, in no particular order. An empty table is an empty list.
 	Services(ctx context.Context) ([]ServiceStatus, error)
+	// Service reads one service. One that is not there is an error that wraps ErrServiceNotFound.
+	Service(ctx context.Context, key ServiceKey) (ServiceStatus, error)
 	// Apply does the operations in order. One that fails does not keep the rest from being tried; the errors, each an
-	// *Error, are joined.
+	// *Error, are joined. When ctx ends the operations that are left are not tried, and one error more tells how many.
 	Apply(ctx context.Context, plan Plan) error
 	// Close gives up the table's resources. What is in it stays.
 	Close() error
@@ -43,6 +52,8 @@ type Error struct {
 	Kind error
 	// Err is the cause, an errno where the kernel said no.
 	Err error
+	// Message is what the kernel said beside the errno. It seldom does.
+	Message string
 }
 
 // Error says what was tried on what, and why it failed.
@@ -75,12 +86,8 @@ func (e *Error) Unwrap() []error {
 // services strips the status off.
 func services(status []ServiceStatus) []Service {
 	list := make([]Service, len(status))
-	for i, s := range status {
-		list[i] = s.Service
-		list[i].Destinations = make([]Destination, len(s.Destinations))
-		for j, d := range s.Destinations {
-			list[i].Destinations[j] = d.Destination
-		}
+	for i := range status {
+		list[i] = status[i].Wish()
 	}
 	return list
 }

@@ -44,14 +44,33 @@ func (f *Fake) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
 	defer f.mu.Unlock()
 	all := make([]ipvs.ServiceStatus, 0, len(f.services))
 	for _, e := range f.services {
-		s := ipvs.ServiceStatus{Service: e.service}
-		s.Service.Destinations = nil
-		for _, d := range e.service.Destinations {
-			s.Destinations = append(s.Destinations, ipvs.DestinationStatus{Destination: d})
-		}
-		all = append(all, s)
+		all = append(all, e.status())
 	}
 	return all, nil
+}
+
+// Service implements [ipvs.Table].
+func (f *Fake) Service(ctx context.Context, key ipvs.ServiceKey) (ipvs.ServiceStatus, error) {
+	if err := ctx.Err(); err != nil {
+		return ipvs.ServiceStatus{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.services {
+		if e.service.ServiceKey == key {
+			return e.status(), nil
+		}
+	}
+	return ipvs.ServiceStatus{}, fmt.Errorf("ipvs: read %v: %w", key, ipvs.ErrServiceNotFound)
+}
+
+func (e *entry) status() ipvs.ServiceStatus {
+	s := ipvs.ServiceStatus{Service: e.service}
+	s.Service.Destinations = nil
+	for _, d := range e.service.Destinations {
+		s.Destinations = append(s.Destinations, ipvs.DestinationStatus{Destination: d})
+	}
+	return s
 }
 
 // Apply implements [ipvs.Table].

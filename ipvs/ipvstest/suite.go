@@ -53,12 +53,8 @@ func (s *suite) want(lines string) {
 		s.Fatal(err)
 	}
 	var all []ipvs.Service
-	for _, st := range status {
-		service := st.Service
-		for _, d := range st.Destinations {
-			service.Destinations = append(service.Destinations, d.Destination)
-		}
-		all = append(all, service)
+	for i := range status {
+		all = append(all, status[i].Wish())
 	}
 	if got := ipvs.Diff(nil, all).String(); got != lines {
 		s.Fatalf("the table holds\n%swant\n%s", got, lines)
@@ -91,7 +87,7 @@ func example() []ipvs.Service {
 
 const exampleLines = `-A -t 10.99.0.1:80 -s rr
 -a -t 10.99.0.1:80 -r 10.99.1.1:80 -g -w 5 -x 100 -y 50
--a -t 10.99.0.1:80 -r 10.99.1.2:80 -i -w 65535
+-a -t 10.99.0.1:80 -r 10.99.1.2:80 -i -w 65535 --tun-type ipip
 -A -t 10.99.0.1:443 -s sh -p 300 -M 255.255.255.0 -b sh-fallback,sh-port
 -a -t 10.99.0.1:443 -r 10.99.1.1:8443 -m -w 0
 -A -t [fd99::1]:80 -s wlc -p 60 -M 64
@@ -166,7 +162,7 @@ func theRestIsTried(s *suite) {
 	if err := s.table.Apply(context.Background(), plan); !errors.Is(err, ipvs.ErrServiceNotFound) {
 		s.Errorf("the failed operation is not told: %v", err)
 	}
-	s.want("-A -t 10.99.0.1:80 -s rr\n-a -t 10.99.0.1:80 -r 10.99.1.1:80 -g -w 5 -x 100 -y 50\n-a -t 10.99.0.1:80 -r 10.99.1.2:80 -i -w 65535\n")
+	s.want("-A -t 10.99.0.1:80 -s rr\n-a -t 10.99.0.1:80 -r 10.99.1.1:80 -g -w 5 -x 100 -y 50\n-a -t 10.99.0.1:80 -r 10.99.1.2:80 -i -w 65535 --tun-type ipip\n")
 }
 
 func endedContext(s *suite) {
