@@ -1,7 +1,7 @@
 # make demo   the whole thing at work: two directors, three web servers, one client, real VRRP and IPVS
 # make test   every test: unit, race, fuzz corpora, real kernel, real peers
 SHELL   := /bin/bash
-MODULES := . examples integration
+MODULES := . observe examples integration
 export PATH := $(CURDIR)/bin:$(PATH)
 
 .PHONY: all setup build lint test unit demo incident clean

@@ -1,0 +1,102 @@
+package observe
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// answerTime bounds how long an answer may wait for its turn and how long it may take to be written.
+const answerTime = 10 * time.Second
+
+// Handler serves the page, the text, JSON, the events and the metrics: those of this Observer, of the process and of the Go
+// runtime. It changes nothing.
+func (o *Observer) Handler() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(o, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", o.bounded(o.front))
+	mux.HandleFunc("GET /status", o.bounded(o.serveStatus))
+	mux.HandleFunc("GET /metrics", o.bounded(metrics.ServeHTTP))
+	mux.HandleFunc("GET /events", o.serveEvents)
+	return mux
+}
+
+// bounded lets few answers be made at one time, and gives each a bounded time to be written: a client that asks for ever
+// and reads nothing takes little from those who run the services.
+func (o *Observer) bounded(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		wait := time.NewTimer(answerTime)
+		defer wait.Stop()
+		select {
+		case o.costly <- struct{}{}:
+			defer func() { <-o.costly }()
+		case <-r.Context().Done():
+			return
+		case <-wait.C:
+			busy(w, "too many answers are being made")
+			return
+		}
+		control := http.NewResponseController(w)
+		defer limitWriting(control)()
+		serve(w, r)
+		_ = control.Flush() // while the limit holds
+	}
+}
+
+// limitWriting bounds the time of what is written until the limit is lifted: the connection may be another's next. Not every
+// writer knows deadlines; those of net/http do.
+func limitWriting(control *http.ResponseController) (lift func()) {
+	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+	return func() { _ = control.SetWriteDeadline(time.Time{}) }
+}
+
+func busy(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// front is the page for those who ask for HTML, which are browsers.
+func (o *Observer) front(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		o.servePage(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_ = WriteText(w, o.controller.Status(), false)
+}
+
+// serveStatus is indented for people and programs, dense and packed for the page.
+func (o *Observer) serveStatus(w http.ResponseWriter, r *http.Request) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	packed := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+	if !packed {
+		e.SetIndent("", "  ")
+	}
+	if err := e.Encode(o.controller.Status()); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Encoding")
+	if !packed {
+		_, _ = w.Write(body.Bytes())
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	_, _ = z.Write(body.Bytes())
+	_ = z.Close()
+}

@@ -1,0 +1,121 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-lb/holdfast"
+)
+
+// Controller is what can be observed. A *holdfast.Controller is one.
+type Controller interface {
+	Status() holdfast.Status
+	Subscribe(buffer int) *holdfast.Subscription
+}
+
+// Options of an [Observer]. The zero value is usable.
+type Options struct {
+	// Name is what the page calls this host. Empty means the host's name.
+	Name string
+	// Version is that of the program, for holdfast_build_info and the page. Empty means what the Go build recorded.
+	Version string
+	// History is how many events are remembered. 0 means 1000.
+	History int
+	// MaxStreams bounds the readers of /events. 0 means 64.
+	MaxStreams int
+}
+
+// queueLength is how many events may wait for the Observer itself, a stream's queue how many may wait for one reader.
+const (
+	queueLength       = 4096
+	streamQueueLength = 256
+)
+
+// Observer follows one [Controller]. Its methods may be called from any goroutine.
+type Observer struct {
+	controller Controller
+	options    Options
+	started    time.Time
+	events     *holdfast.Subscription
+	streams    chan struct{} // holds a token for each reader of events
+	costly     chan struct{} // holds a token for each costly answer being made
+
+	mu      sync.Mutex // guards the fields below
+	history []holdfast.Event
+	counts  counts
+}
+
+// New makes an Observer that knows every event from now on. It starts nothing.
+func New(c Controller, o Options) *Observer {
+	if o.Name == "" {
+		o.Name, _ = os.Hostname()
+	}
+	if o.Version == "" {
+		o.Version = buildVersion()
+	}
+	if o.History == 0 {
+		o.History = 1000
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 64
+	}
+	return &Observer{
+		controller: c, options: o, started: time.Now(), events: c.Subscribe(queueLength),
+		streams: make(chan struct{}, o.MaxStreams), costly: make(chan struct{}, 8), counts: newCounts(),
+	}
+}
+
+// Run follows the events until ctx ends or the Controller has ended, then returns nil.
+func (o *Observer) Run(ctx context.Context) error {
+	defer o.events.Close()
+	for {
+		e, err := o.events.Next(ctx)
+		if ctx.Err() != nil || errors.Is(err, holdfast.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		o.observe(e)
+		if e.Kind == holdfast.EventApply {
+			o.forgetGone(o.controller.Status())
+		}
+	}
+}
+
+// Reloaded tells of an attempt to read the configuration again, which only the host program knows of. A nil error is a
+// success.
+func (o *Observer) Reloaded(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.reload(time.Now(), err)
+}
+
+// History is the events that are remembered, the oldest first.
+func (o *Observer) History() []holdfast.Event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.history)
+}
+
+func (o *Observer) observe(e holdfast.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.add(e)
+	if len(o.history) >= o.options.History {
+		o.history = slices.Delete(o.history, 0, len(o.history)-o.options.History+1)
+	}
+	o.history = append(o.history, e)
+}
+
+// forgetGone drops the counters of what is no longer there, so that a configuration that changes for ever costs no more
+// than one that does not.
+func (o *Observer) forgetGone(s holdfast.Status) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.keep(present(s))
+}
