@@ -75,14 +75,10 @@ func (o *Observer) front(w http.ResponseWriter, r *http.Request) {
 	_ = WriteText(w, o.controller.Status(), false)
 }
 
-// serveStatus is indented for people and programs, dense and packed for the page.
 func (o *Observer) serveStatus(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
-	packed := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
-	if !packed {
-		e.SetIndent("", "  ")
-	}
+	e.SetIndent("", "  ")
 	if err := e.Encode(o.controller.Status()); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -91,7 +87,7 @@ func (o *Observer) serveStatus(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Encoding")
-	if !packed {
+	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		_, _ = w.Write(body.Bytes())
 		return
 	}

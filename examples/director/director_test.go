@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
+	"github.com/holdfast-lb/holdfast/observe"
 	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
 )
 
@@ -145,6 +146,7 @@ func TestCheckJSON(t *testing.T) {
 func running(t *testing.T, text string) (*director, *httptest.Server) {
 	d := &director{file: file(t, text), log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
 	d.controller = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("192.0.2.1"), Table: d.table})
+	d.observer = observe.New(d.controller, observe.Options{})
 	if _, err := d.load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -186,9 +188,11 @@ func TestPlanAgainstARunningDirector(t *testing.T) {
 
 func TestStatusPages(t *testing.T) {
 	_, server := running(t, good)
-	for path, want := range map[string]string{
-		"/":       "TCP 192.0.2.10:80 UP live weight 1 192.0.2.11:80 UP weight 1 TCP_CHECK 192.0.2.11:80 UP for",
-		"/status": `"service": "TCP 192.0.2.10:80"`,
+	for want, path := range map[string]string{
+		"TCP 192.0.2.10:80 UP live weight 1 192.0.2.11:80 UP weight 1": "/",
+		"TCP_CHECK 192.0.2.11:80 UP for":                               "/",
+		`"service": "TCP 192.0.2.10:80"`:                               "/status",
+		`holdfast_service_up{service="TCP 192.0.2.10:80"} 1`:           "/metrics",
 	} {
 		answer, err := http.Get(server.URL + path)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/observe"
 )
 
 // director is one run.
@@ -24,6 +25,7 @@ type director struct {
 	table      ipvs.Table // nil when nothing is balanced
 	tableErr   error      // why there is none, when services would want it
 	controller *holdfast.Controller
+	observer   *observe.Observer
 }
 
 func runCommand(args []string, stderr io.Writer) int {
@@ -92,6 +94,7 @@ func (d *director) run(statusAddr string) int {
 		defer d.table.Close()
 	}
 	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table})
+	d.observer = observe.New(d.controller, observe.Options{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hup := make(chan os.Signal, 1)
@@ -101,13 +104,12 @@ func (d *director) run(statusAddr string) int {
 		return code
 	}
 	if statusAddr != "" {
-		shut, err := d.serveStatus(statusAddr)
-		if err != nil {
+		if err := d.serveStatus(ctx, statusAddr); err != nil {
 			d.log.Error("not started", "error", err)
 			return exitFailed
 		}
-		defer shut()
 	}
+	go d.observer.Run(ctx)
 	go d.tellReady(ctx)
 	go d.reload(ctx, hup)
 	if err := d.controller.Run(ctx); err != nil {
@@ -165,7 +167,9 @@ func (d *director) reload(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			switch _, err := d.load(ctx); {
+			_, err := d.load(ctx)
+			d.observer.Reloaded(err)
+			switch {
 			case err == nil:
 				d.log.Info("reloaded", "file", d.file)
 			case errors.Is(err, errPartly):
