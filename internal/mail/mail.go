@@ -120,7 +120,7 @@ func (s *Server) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(s.timeout()+time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx))}
+	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(s.timeout() + time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx))}
 	options = append(options, s.secure(host)...)
 	if s.Helo != "" {
 		options = append(options, gomail.WithHELO(s.Helo))
