@@ -65,7 +65,7 @@ func (w *world) stop(t *testing.T) {
 
 func (w *world) spec() holdfast.Spec {
 	return holdfast.Spec{
-		Instances: []vrrp.Instance{{Name: "VI", Interface: vrrptest.Interface, VRID: 7, Addrs: prefixes("10.0.0.100/32")}},
+		Instances: []vrrp.Instance{{Name: "VI", Interface: vrrptest.Interface, VRID: 7, Addrs: vrrp.MustAddresses("10.0.0.100")}},
 		Services:  []holdfast.Service{w.service("10.0.0.100:80")},
 	}
 }
@@ -83,13 +83,6 @@ func (w *world) service(addr string) holdfast.Service {
 
 func key(addr string) ipvs.ServiceKey {
 	return ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort(addr)}
-}
-
-func prefixes(list ...string) (out []netip.Prefix) {
-	for _, s := range list {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
 }
 
 // seen drains the events as "kind object to".

@@ -106,7 +106,7 @@ func ExampleController_Subscribe() {
 	c := holdfast.New(holdfast.Options{})
 	events := c.Subscribe(100)
 	if err := c.Apply(context.Background(), holdfast.Spec{
-		Instances: []vrrp.Instance{{Interface: "eth0", VRID: 50, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")}}},
+		Instances: []vrrp.Instance{{Interface: "eth0", VRID: 50, Addrs: vrrp.MustAddresses("192.0.2.10/24")}},
 	}); err != nil {
 		log.Fatal(err)
 	}

@@ -20,10 +20,10 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 		in.Source = v.UnicastSource
 	}
 	for _, a := range v.Addresses {
-		in.Addrs = append(in.Addrs, a.Prefix)
+		in.Addrs = append(in.Addrs, vrrp.Address{Prefix: a.Prefix})
 	}
 	for _, a := range v.Excluded {
-		in.Excluded = append(in.Excluded, a.Prefix)
+		in.Excluded = append(in.Excluded, vrrp.Address{Prefix: a.Prefix})
 	}
 	in.Track = tracked(v.Tracks)
 	if v.AuthType == "PASS" {

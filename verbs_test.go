@@ -37,7 +37,7 @@ func TestVerbsEditTheSpec(t *testing.T) {
 		}
 		second := w.service("10.0.0.100:443")
 		do(w.c.SetService(ctx, second))
-		do(w.c.SetInstance(ctx, vrrp.Instance{Name: "two", Interface: "eth0", VRID: 8, Addrs: prefixes("10.0.0.101/32")}))
+		do(w.c.SetInstance(ctx, vrrp.Instance{Name: "two", Interface: "eth0", VRID: 8, Addrs: vrrp.MustAddresses("10.0.0.101/32")}))
 		third := second.Servers[0]
 		third.Addr, third.Weight, third.Checks = netip.MustParseAddrPort("10.0.0.13:80"), 7, nil
 		do(w.c.SetServer(ctx, key("10.0.0.100:80"), third))

@@ -41,7 +41,7 @@ func newWorld(name string, options observe.Options) *world {
 	w.c = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("10.0.0.1"), Table: &ipvstest.Fake{}, Logger: slog.New(slog.DiscardHandler)})
 	w.o = observe.New(w.c, options)
 	w.spec = holdfast.Spec{
-		Instances: []vrrp.Instance{{Name: name, Interface: vrrptest.Interface, VRID: 7, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.100/32")}}},
+		Instances: []vrrp.Instance{{Name: name, Interface: vrrptest.Interface, VRID: 7, Addrs: vrrp.MustAddresses("10.0.0.100/32")}},
 		Services: []holdfast.Service{{
 			Service: ipvs.Service{ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort("10.0.0.100:80")}, Scheduler: "rr"},
 			Servers: []holdfast.Server{{

@@ -8,7 +8,7 @@
 //	r := vrrp.NewRouter(vrrp.Options{OnTransition: func(t vrrp.Transition) { log.Println(t) }})
 //	err := r.Set([]vrrp.Instance{{
 //		Name: "web", Interface: "eth0", VRID: 51, Priority: 150,
-//		Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")},
+//		Addrs: vrrp.MustAddresses("192.0.2.10/24"),
 //	}})
 //	err = r.Run(ctx) // until ctx ends, then leaves with priority 0
 //

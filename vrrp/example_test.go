@@ -12,7 +12,7 @@ import (
 func ExampleMachine() {
 	m, err := vrrp.NewMachine(vrrp.Instance{
 		Name: "web", Interface: "eth0", VRID: 51, Priority: 150,
-		Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")},
+		Addrs: vrrp.MustAddresses("192.0.2.10/24"),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -13,7 +13,7 @@ var signedAt = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // signer is an instance with HMAC.
 func signer(edit func(in *Instance)) Instance {
-	in := Instance{Name: "i", Interface: "eth0", VRID: 7, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.100/32")},
+	in := Instance{Name: "i", Interface: "eth0", VRID: 7, Addrs: MustAddresses("10.0.0.100"),
 		HMAC: HMAC{Keys: []HMACKey{{1, strings.Repeat("a", 32)}, {2, strings.Repeat("b", 64)}}, Active: 1}}
 	if edit != nil {
 		edit(&in)

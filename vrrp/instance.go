@@ -25,12 +25,12 @@ type Instance struct {
 	Priority uint8
 	// Interval between adverts; see [Advertisement]. 0 means 1 s.
 	Interval time.Duration
-	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 needs version 3. The prefix length is that of the address as it is put on
-	// the interface: /32 unless the address shall bring a route to its network.
-	Addrs []netip.Prefix
+	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 needs version 3. See
+	// [MustAddresses].
+	Addrs []Address
 	// Excluded are further addresses that are held with the others and not advertised, of either family
 	// (virtual_ipaddress_excluded).
-	Excluded []netip.Prefix
+	Excluded []Address
 	// Source is the source address of adverts. The zero Addr means the interface's first address that is not virtual; for
 	// IPv6 its first link-local one.
 	Source netip.Addr
@@ -149,7 +149,7 @@ func count(n, fallback int) int { return min(max(cmp.Or(n, fallback), 0), 255) }
 func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
 
 // held are all addresses of a MASTER.
-func (in *Instance) held() []netip.Prefix { return slices.Concat(in.Addrs, in.Excluded) }
+func (in *Instance) held() []Address { return slices.Concat(in.Addrs, in.Excluded) }
 
 func (in *Instance) group() netip.Addr {
 	if in.is6() {
@@ -279,22 +279,20 @@ func (in *Instance) validateAddrs(bad func(string, ...any)) {
 		bad("%d virtual addresses: an advert carries 1 to 255", n)
 	}
 	seen := make(map[netip.Addr]bool, len(in.Addrs))
-	for _, p := range in.Addrs {
-		switch {
+	for i, a := range in.held() {
+		switch p, advertised := a.Prefix, i < len(in.Addrs); {
 		case !p.IsValid():
 			bad("virtual address %v is not valid", p)
-		case p.Addr().Is6() != in.is6():
-			bad("%w: virtual address %v is not of the family of %v: use an instance for each", ErrAddressFamily, p, in.Addrs[0])
+		case advertised && p.Addr().Is6() != in.is6():
+			bad("%w: virtual address %v is not of the family of %v: use an instance for each", ErrAddressFamily, p, in.Addrs[0].Prefix)
 		case seen[p.Addr()]:
 			bad("virtual address %v is there twice", p)
+		default:
+			if err := a.check(); err != nil {
+				bad("%w", err)
+			}
 		}
-		seen[p.Addr()] = true
-	}
-	for _, p := range in.Excluded {
-		if !p.IsValid() || seen[p.Addr()] {
-			bad("excluded address %v is not valid, or there twice", p)
-		}
-		seen[p.Addr()] = true
+		seen[a.Addr()] = true
 	}
 	if in.is6() && in.version() == 2 {
 		bad("%w 2 is for IPv4: use version 3", ErrVersion)

@@ -25,7 +25,7 @@ var (
 
 func newMachineTest(t *testing.T, edit func(in *Instance)) *machineTest {
 	t.Helper()
-	in := Instance{Name: "i", Interface: "eth0", VRID: 1, Priority: 100, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.100/32")}}
+	in := Instance{Name: "i", Interface: "eth0", VRID: 1, Priority: 100, Addrs: MustAddresses("10.0.0.100")}
 	if edit != nil {
 		edit(&in)
 	}
@@ -334,7 +334,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 }
 
 func TestInstanceValidateTellsEverything(t *testing.T) {
-	in := Instance{Version: 3, Interval: time.Minute, AuthType: AuthPass, Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.9/32"), netip.MustParsePrefix("fe80::1/64")}}
+	in := Instance{Version: 3, Interval: time.Minute, AuthType: AuthPass, Addrs: MustAddresses("10.0.0.9", "fe80::1/64")}
 	err := in.Validate()
 	for _, want := range []string{"no interface", "no VRID", "interval 1m0s", "version 3 has none of version 2's", "not of the family"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

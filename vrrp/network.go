@@ -8,20 +8,30 @@ import (
 // Network is what a [Router] needs of its host. [HostNetwork] is the real one; package vrrptest has one in memory. All
 // methods may be called from several goroutines at once; an interface is named by its name, since it may come and go.
 type Network interface {
-	// Link tells the present state of an interface. A missing one is an error that is fs.ErrNotExist.
+	// Link tells the present state of an interface. A missing one is an error that is fs.ErrNotExist. While Watch runs it
+	// must not take time.
 	Link(name string) (Link, error)
-	// Watch calls changed whenever links or addresses may have changed, until ctx ends; it may call too often, never too
-	// seldom.
-	Watch(ctx context.Context, changed func()) error
-	// Open opens a socket for adverts on an interface that is up. It hears what is sent to the multicast group, and to the
-	// host itself, of the group's family.
-	Open(name string, group netip.Addr) (Conn, error)
-	// AddAddr puts an address on the interface. One that is there already is no error.
-	AddAddr(name string, addr netip.Prefix) error
-	// RemoveAddr takes an address off the interface. One that is not there is no error.
-	RemoveAddr(name string, addr netip.Prefix) error
-	// Announce tells the link once that addr is here: gratuitous ARP, or an unsolicited neighbour advertisement.
-	Announce(name string, addr netip.Addr) error
+	// Watch calls changed whenever links, or what is held, may have changed, until ctx ends; it may call too often, never too
+	// seldom. The first call comes when Watch sees all that follows.
+	Watch(ctx context.Context, changed func(Change)) error
+	// Open opens a socket for adverts. Its interface is there and up.
+	Open(s Socket) (Conn, error)
+	// Hold puts on the host what is held by a MASTER on the named interface. What is there already is no error. It goes on
+	// after errors and joins them.
+	Hold(name string, h Holdings) error
+	// Release undoes Hold. What is not there is no error.
+	Release(name string, h Holdings) error
+	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
+	// advertisement.
+	Announce(name string, addrs []netip.Addr) error
+}
+
+// Change tells what may have changed. The zero Change means anything.
+type Change struct {
+	// Interface is the name of a link that came, went, or changed its state or addresses.
+	Interface string
+	// Lost is an address that was taken off the interface, if that is what happened.
+	Lost netip.Prefix
 }
 
 // Link is the state of an interface.
@@ -30,27 +40,67 @@ type Link struct {
 	Index int
 	// Up says whether it is up and has carrier.
 	Up bool
+	// NoMulticast says that adverts cannot go to a group here.
+	NoMulticast bool
+	// MTU is the size of the largest IP packet. 0 means that it does not matter.
+	MTU int
 	// Addrs are its addresses that can be used, virtual ones included, in the kernel's order.
 	Addrs []netip.Prefix
 }
 
-// Conn sends and receives adverts on one interface.
+// Holdings are what an instance puts on its host while MASTER.
+type Holdings struct {
+	Addrs []Address
+}
+
+// Socket says what a [Conn] hears. Sockets are compared with ==: instances with the same one share a Conn.
+type Socket struct {
+	// Interface is the link. Empty means all of them, for unicast only.
+	Interface string
+	// Group is the multicast group that is heard. The zero Addr means unicast: what is sent to the host itself.
+	Group netip.Addr
+	// IPv6 is the family.
+	IPv6 bool
+	// Protocol is the IP protocol: [Protocol], or 51 for adverts inside of an Authentication Header.
+	Protocol uint8
+}
+
+// Conn sends and receives adverts. Recv, Send and Want are called by one goroutine at a time.
 type Conn interface {
-	// Wait blocks until a packet may be there for Recv. After Close it returns an error.
-	Wait() error
-	// Recv reads one packet into buf without blocking. ok is false when there is none.
-	Recv(buf []byte) (p Packet, ok bool, err error)
-	// Send sends one VRRP message from src to the group or to a peer.
-	Send(message []byte, src, dst netip.Addr) error
+	// Wait calls ready whenever there may be something to receive; ready calls Recv until there is nothing. It returns an
+	// error when the Conn is closed or broken.
+	Wait(ready func()) error
+	// Recv reads up to len(packets) packets without blocking, each into its own Buf. n is 0 when there is none.
+	Recv(packets []Packet) (n int, err error)
+	// Send sends datagrams in order, without blocking. One that cannot be sent keeps none of the others back; the errors
+	// are joined, and sent tells how many went out.
+	Send(datagrams []Datagram) (sent int, err error)
+	// Want says which VRIDs matter, and how many bytes of received packets should be kept until Recv (0: as many as the
+	// system likes). Packets for other VRIDs may be dropped unseen. Nil means that all VRIDs matter.
+	Want(vrids *[256]bool, buffer int) error
 	// Close ends Wait.
 	Close() error
 }
 
-// Packet is one received VRRP message with what its IP header said.
+// Packet is one received packet: its payload, with what its IP header said.
 type Packet struct {
-	Message  []byte // within the buffer given to Recv
+	// Buf is memory for the packet, from the caller of Recv. The other fields are set by Recv.
+	Buf []byte
+	// Message is what follows the IP header.
+	Message []byte
+	// Header is the IP header as it came, with options (IPv4 only).
+	Header   []byte
 	Src, Dst netip.Addr
+	// TTL is the hop limit for IPv6.
 	TTL      uint8
+	Protocol uint8
+}
+
+// Datagram is one packet to be sent.
+type Datagram struct {
+	// Data is the whole packet, IP header first.
+	Data []byte
+	Dst  netip.Addr
 }
 
 // HostNetwork is the network of this host, in the network namespace of the calling process.

@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
-	"syscall"
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/packet"
@@ -32,7 +31,10 @@ func (*hostNetwork) Link(name string) (Link, error) {
 		return Link{}, err
 	}
 	attrs := link.Attrs()
-	l := Link{Index: attrs.Index, Up: attrs.RawFlags&unix.IFF_UP != 0 && attrs.RawFlags&unix.IFF_LOWER_UP != 0}
+	l := Link{
+		Index: attrs.Index, Up: attrs.RawFlags&unix.IFF_UP != 0 && attrs.RawFlags&unix.IFF_LOWER_UP != 0,
+		NoMulticast: attrs.RawFlags&unix.IFF_MULTICAST == 0, MTU: attrs.MTU,
+	}
 	addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return Link{}, fmt.Errorf("list addresses: %w", err)
@@ -59,17 +61,16 @@ func linkByName(name string) (netlink.Link, error) {
 }
 
 // Watch subscribes anew when the kernel had to drop notifications: the Router reads everything afresh anyway.
-func (h *hostNetwork) Watch(ctx context.Context, changed func()) error {
+func (h *hostNetwork) Watch(ctx context.Context, changed func(Change)) error {
 	for ctx.Err() == nil {
 		if err := h.watchOnce(ctx, changed); err != nil {
 			return err
 		}
-		changed()
 	}
 	return nil
 }
 
-func (*hostNetwork) watchOnce(ctx context.Context, changed func()) error {
+func (*hostNetwork) watchOnce(ctx context.Context, changed func(Change)) error {
 	done := make(chan struct{})
 	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
 	lost := func(error) {} // the channel is closed then
@@ -82,6 +83,7 @@ func (*hostNetwork) watchOnce(ctx context.Context, changed func()) error {
 	}
 	defer drainUpdates(links, addrs)
 	defer close(done)
+	changed(Change{})
 	for {
 		var ok bool
 		select {
@@ -93,7 +95,7 @@ func (*hostNetwork) watchOnce(ctx context.Context, changed func()) error {
 		if !ok {
 			return nil
 		}
-		changed()
+		changed(Change{})
 	}
 }
 
@@ -109,28 +111,37 @@ func drainUpdates(links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpda
 	}()
 }
 
-func (*hostNetwork) AddAddr(name string, addr netip.Prefix) error {
-	link, err := linkByName(name)
-	if err != nil {
-		return err
-	}
-	err = netlink.AddrAdd(link, netlinkAddr(addr))
-	if errors.Is(err, unix.EEXIST) {
+func (*hostNetwork) Hold(name string, h Holdings) error {
+	return eachAddr(name, h.Addrs, func(link netlink.Link, a *netlink.Addr) error {
+		return ignore(netlink.AddrAdd(link, a), unix.EEXIST)
+	})
+}
+
+func (*hostNetwork) Release(name string, h Holdings) error {
+	return eachAddr(name, h.Addrs, func(link netlink.Link, a *netlink.Addr) error {
+		return ignore(netlink.AddrDel(link, a), unix.EADDRNOTAVAIL)
+	})
+}
+
+func ignore(err, harmless error) error {
+	if errors.Is(err, harmless) {
 		return nil
 	}
 	return err
 }
 
-func (*hostNetwork) RemoveAddr(name string, addr netip.Prefix) error {
-	link, err := linkByName(name)
-	if err != nil {
-		return err
+func eachAddr(name string, addrs []Address, f func(netlink.Link, *netlink.Addr) error) error {
+	var errs []error
+	for i := range addrs {
+		link, err := linkByName(cmp.Or(addrs[i].Interface, name))
+		if err == nil {
+			err = f(link, netlinkAddr(addrs[i].Prefix))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%v: %w", addrs[i].Prefix, err))
+		}
 	}
-	err = netlink.AddrDel(link, netlinkAddr(addr))
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return nil
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 func netlinkAddr(p netip.Prefix) *netlink.Addr {
@@ -148,7 +159,7 @@ func netlinkAddr(p netip.Prefix) *netlink.Addr {
 var ethernetBroadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // Announce tells the link by ARP, or by neighbour discovery.
-func (h *hostNetwork) Announce(name string, addr netip.Addr) error {
+func (h *hostNetwork) Announce(name string, addrs []netip.Addr) error {
 	ifi, err := net.InterfaceByName(name)
 	if err != nil {
 		return err
@@ -156,10 +167,15 @@ func (h *hostNetwork) Announce(name string, addr netip.Addr) error {
 	if ifi.Flags&net.FlagLoopback != 0 || len(ifi.HardwareAddr) != 6 {
 		return nil
 	}
-	if addr.Is6() {
-		return h.announceND(ifi, addr)
+	var errs []error
+	for _, addr := range addrs {
+		if addr.Is6() {
+			errs = append(errs, h.announceND(ifi, addr))
+		} else {
+			errs = append(errs, h.announceARP(ifi, addr))
+		}
 	}
-	return h.announceARP(ifi, addr)
+	return errors.Join(errs...)
 }
 
 // announceARP broadcasts an ARP request whose sender and target are the address (RFC 5227, Section 3 calls it an
@@ -216,129 +232,3 @@ func (h *hostNetwork) forget(key frameKey) {
 		delete(h.conns, key)
 	}
 }
-
-// Open makes a raw socket that is bound to the interface, hears the group on it alone, and hears not itself.
-func (*hostNetwork) Open(name string, group netip.Addr) (Conn, error) {
-	ifi, err := net.InterfaceByName(name)
-	if err != nil {
-		return nil, err
-	}
-	family := unix.AF_INET
-	if group.Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, Protocol)
-	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("vrrp: raw socket: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("vrrp: raw socket: %w", err)
-	}
-	if err := configure(fd, ifi, group); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("vrrp: socket on %s: %w", name, err)
-	}
-	file := os.NewFile(uintptr(fd), "vrrp:"+name)
-	raw, err := file.SyscallConn()
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	if group.Is6() {
-		return &rawConn6{rawConn{file: file, raw: raw, index: int32(ifi.Index)}}, nil
-	}
-	return &rawConn{file: file, raw: raw, index: int32(ifi.Index)}, nil
-}
-
-// precedence is Internetwork Control (RFC 791), as keepalived marks its adverts.
-const precedence = 0xc0
-
-func configure(fd int, ifi *net.Interface, to netip.Addr) error {
-	common := errors.Join(
-		unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, ifi.Name),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, 6), // ahead of bulk traffic in the queues
-	)
-	if to.Is6() {
-		return errors.Join(common, configure6(fd, ifi, to))
-	}
-	group := &unix.IPMreqn{Multiaddr: to.As4(), Ifindex: int32(ifi.Index)}
-	return errors.Join(
-		common,
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0),
-		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group),
-		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, group),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 255),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 255),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, precedence),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT),
-	)
-}
-
-// rawConn is a raw socket in the runtime's poller.
-type rawConn struct {
-	file  *os.File
-	raw   syscall.RawConn
-	index int32
-}
-
-// Wait peeks, so that the packet stays for Recv.
-func (c *rawConn) Wait() error {
-	var one [1]byte
-	return c.raw.Read(func(fd uintptr) bool {
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return !errors.Is(err, unix.EAGAIN)
-	})
-}
-
-func (c *rawConn) Recv(buf []byte) (p Packet, ok bool, err error) {
-	n := 0
-	control := c.raw.Control(func(fd uintptr) {
-		n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
-	})
-	if ok, err = received("recvfrom", control, err); !ok {
-		return p, false, err
-	}
-	return parseIPv4(buf[:n]), true, nil
-}
-
-// received says whether a system call gave a packet. None to be had is no error.
-func received(call string, control, err error) (ok bool, _ error) {
-	switch {
-	case control != nil:
-		return false, control
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return false, nil
-	}
-	return err == nil, os.NewSyscallError(call, err)
-}
-
-// parseIPv4 splits what a raw IPv4 socket delivers. The kernel has checked the header.
-func parseIPv4(b []byte) Packet {
-	if len(b) < 20 {
-		return Packet{}
-	}
-	header := min(int(b[0]&0x0f)*4, len(b))
-	src, _ := netip.AddrFromSlice(b[12:16])
-	dst, _ := netip.AddrFromSlice(b[16:20])
-	return Packet{Message: b[header:], Src: src, Dst: dst, TTL: b[8]}
-}
-
-// Send pins source and interface by IP_PKTINFO; the kernel writes the IP header.
-func (c *rawConn) Send(message []byte, src, dst netip.Addr) error {
-	info := unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: c.index, Spec_dst: src.As4()})
-	return c.send(message, info, &unix.SockaddrInet4{Addr: dst.As4()}, dst)
-}
-
-// send keeps multicast from leaving through a gateway.
-func (c *rawConn) send(message, info []byte, to unix.Sockaddr, dst netip.Addr) error {
-	flags := unix.MSG_DONTWAIT
-	if dst.IsMulticast() {
-		flags |= unix.MSG_DONTROUTE
-	}
-	var err error
-	control := c.raw.Control(func(fd uintptr) { err = unix.Sendmsg(int(fd), message, info, to, flags) })
-	return errors.Join(control, os.NewSyscallError("sendmsg", err))
-}
-
-func (c *rawConn) Close() error { return c.file.Close() }

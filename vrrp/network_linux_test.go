@@ -23,20 +23,20 @@ func (h inHost) Link(name string) (l vrrp.Link, err error) {
 	err = h.host.Do(func() error { l, err = h.Network.Link(name); return err })
 	return l, err
 }
-func (h inHost) Open(name string, group netip.Addr) (c vrrp.Conn, err error) {
-	err = h.host.Do(func() error { c, err = h.Network.Open(name, group); return err })
+func (h inHost) Open(s vrrp.Socket) (c vrrp.Conn, err error) {
+	err = h.host.Do(func() error { c, err = h.Network.Open(s); return err })
 	return c, err
 }
-func (h inHost) AddAddr(name string, a netip.Prefix) error {
-	return h.host.Do(func() error { return h.Network.AddAddr(name, a) })
+func (h inHost) Hold(name string, what vrrp.Holdings) error {
+	return h.host.Do(func() error { return h.Network.Hold(name, what) })
 }
-func (h inHost) RemoveAddr(name string, a netip.Prefix) error {
-	return h.host.Do(func() error { return h.Network.RemoveAddr(name, a) })
+func (h inHost) Release(name string, what vrrp.Holdings) error {
+	return h.host.Do(func() error { return h.Network.Release(name, what) })
 }
-func (h inHost) Announce(name string, a netip.Addr) error {
+func (h inHost) Announce(name string, a []netip.Addr) error {
 	return h.host.Do(func() error { return h.Network.Announce(name, a) })
 }
-func (h inHost) Watch(ctx context.Context, changed func()) error {
+func (h inHost) Watch(ctx context.Context, changed func(vrrp.Change)) error {
 	return h.host.Do(func() error { return h.Network.Watch(ctx, changed) })
 }
 
@@ -133,7 +133,7 @@ func TestNetIPv6(t *testing.T) {
 	addr := netip.MustParseAddr("2001:db8::100")
 	wish := func(priority uint8) vrrp.Instance {
 		in := instance(priority)
-		in.Interval, in.Addrs = 50*time.Millisecond, []netip.Prefix{netip.PrefixFrom(addr, 128)}
+		in.Interval, in.Addrs = 50*time.Millisecond, vrrp.MustAddresses(addr.String())
 		return in
 	}
 	ra, stopA := runInHost(t, a, wish(100))

@@ -18,9 +18,9 @@ func unsupported() error {
 	return fmt.Errorf("vrrp: no sockets on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func (hostNetwork) Link(string) (Link, error)             { return Link{}, unsupported() }
-func (hostNetwork) Watch(context.Context, func()) error   { return unsupported() }
-func (hostNetwork) Open(string, netip.Addr) (Conn, error) { return nil, unsupported() }
-func (hostNetwork) AddAddr(string, netip.Prefix) error    { return unsupported() }
-func (hostNetwork) RemoveAddr(string, netip.Prefix) error { return unsupported() }
-func (hostNetwork) Announce(string, netip.Addr) error     { return unsupported() }
+func (hostNetwork) Link(string) (Link, error)                 { return Link{}, unsupported() }
+func (hostNetwork) Watch(context.Context, func(Change)) error { return unsupported() }
+func (hostNetwork) Open(Socket) (Conn, error)                 { return nil, unsupported() }
+func (hostNetwork) Hold(string, Holdings) error               { return unsupported() }
+func (hostNetwork) Release(string, Holdings) error            { return unsupported() }
+func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }

@@ -162,7 +162,7 @@ func TestLongestIntervalSurvives(t *testing.T) {
 
 func TestValidateJudges(t *testing.T) {
 	v2 := Instance{VRID: 7, Version: 2, AuthType: AuthPass, Password: "sesame"}
-	vips := []netip.Prefix{netip.MustParsePrefix("10.77.0.100/32"), netip.MustParsePrefix("10.77.0.101/32")}
+	vips := MustAddresses("10.77.0.100", "10.77.0.101")
 	v3 := Instance{VRID: 7, Addrs: vips}
 	for name, c := range map[string]struct {
 		packet string
@@ -232,7 +232,7 @@ func FuzzParsePacket(f *testing.F) {
 		if a.ParsePacket(b, src, dst) != nil || a.Checksum == ChecksumBad {
 			return
 		}
-		_ = a.Validate(&Instance{VRID: 1, Addrs: []netip.Prefix{netip.PrefixFrom(src, 32)}, Strict: true}, src, dst, 255)
+		_ = a.Validate(&Instance{VRID: 1, Addrs: MustAddresses(src.String()), Strict: true}, src, dst, 255)
 		a.Trailer = nil
 		wire, err := a.AppendPacket(nil, src, dst)
 		if err != nil {

@@ -66,9 +66,9 @@ func (r *recording) as() Instance {
 	for i := range key {
 		key[i] = byte(i)
 	}
-	in := Instance{Name: r.mode, Interface: "eth0", VRID: 51, Priority: 150, Source: r.src, Addrs: []netip.Prefix{netip.MustParsePrefix("10.55.0.100/32")}}
+	in := Instance{Name: r.mode, Interface: "eth0", VRID: 51, Priority: 150, Source: r.src, Addrs: MustAddresses("10.55.0.100")}
 	if r.src.Is6() {
-		in.Addrs = []netip.Prefix{netip.MustParsePrefix("fe80::100/128"), netip.MustParsePrefix("fd55::100/128")}
+		in.Addrs = MustAddresses("fe80::100", "fd55::100")
 	}
 	for option := range strings.SplitSeq(r.mode, "-") {
 		switch option {

@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/ipheader"
 	"github.com/holdfast-lb/holdfast/internal/serial"
 )
 
@@ -51,27 +53,29 @@ type Router struct {
 	notifier *notifier
 	ready    chan struct{}
 	wake     chan struct{} // holds a token when the loop shall look again
-	readable chan *port
 
 	mu       sync.Mutex // guards the fields below; held for each step of the loop
 	runners  []*runner
-	ports    map[portKey]*port
+	ports    map[Socket]*port
 	tracking map[string]Tracking
 	links    map[string]seenLink // of this refresh
 	virtual  map[netip.Addr]bool // addresses that are not to be sent from, of this refresh
 	running  bool
 	advert   Advertisement // of the packet being handled
-	packet   []byte        // being built
-	buf      [4096]byte    // being received
+	out      []byte        // datagrams being built
+	packets  []Packet      // being received
 }
 
 // NewRouter makes a Router without instances. It starts nothing.
 func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, notifier: newNotifier(o.OnTransition),
-		ready: make(chan struct{}), wake: make(chan struct{}, 1), readable: make(chan *port),
-		ports: make(map[portKey]*port), tracking: make(map[string]Tracking),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1), packets: make([]Packet, 16),
+		ports: make(map[Socket]*port), tracking: make(map[string]Tracking),
 		links: make(map[string]seenLink), virtual: make(map[netip.Addr]bool),
+	}
+	for i := range r.packets {
+		r.packets[i].Buf = make([]byte, 4608) // 255 IPv6 addresses and all that can be around them
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -154,10 +158,16 @@ func (in *Instance) key() instanceKey {
 	return instanceKey{in.Interface, in.VRID, in.version(), in.is6(), in.group()}
 }
 
-// portKey is what sockets are shared by.
-type portKey struct {
-	iface string
-	group netip.Addr
+// socket is the one that the instance shares with others.
+func (in *Instance) socket() Socket {
+	s := Socket{Interface: in.Interface, IPv6: in.is6(), Protocol: Protocol}
+	if in.AuthType == AuthAH {
+		s.Protocol = protocolAH
+	}
+	if !in.unicast() {
+		s.Group = in.group()
+	}
+	return s
 }
 
 // SetTracking tells what the host application's own health says about the named instance. It holds until the next call,
@@ -179,7 +189,7 @@ func (r *Router) Run(ctx context.Context) error {
 	defer helpers.Wait()
 	defer cancel()
 	watchErr := make(chan error, 1)
-	helpers.Go(func() { watchErr <- r.net.Watch(watch, r.poke) })
+	helpers.Go(func() { watchErr <- r.net.Watch(watch, func(Change) { r.poke() }) })
 	helpers.Go(r.notifier.run)
 	defer r.notifier.close()
 	defer r.stop()
@@ -214,9 +224,6 @@ func (r *Router) loop(ctx context.Context, watchErr <-chan error) error {
 			return nil
 		case err := <-watchErr:
 			return fmt.Errorf("vrrp: watch links: %w", err)
-		case p := <-r.readable:
-			r.locked(func(now time.Time) { r.drain(now, p) })
-			p.rearm()
 		case <-r.wake:
 			r.locked(r.refresh)
 		case <-timer.C:
@@ -264,38 +271,57 @@ func (r *Router) untilDeadline() time.Duration {
 	return max(next, 0)
 }
 
+// readable handles what has come; it runs on the socket's own goroutine.
+func (r *Router) readable(p *port, conn Conn) {
+	r.locked(func(now time.Time) {
+		if p.conn == conn {
+			r.drain(now, p)
+		}
+	})
+	r.poke()
+}
+
 // drain handles all adverts that wait in a socket.
 func (r *Router) drain(now time.Time, p *port) {
 	for p.conn != nil {
-		packet, ok, err := p.conn.Recv(r.buf[:])
+		n, err := p.conn.Recv(r.packets)
 		if err != nil {
-			r.log.Warn("receive adverts", "interface", p.key.iface, "error", err)
+			r.log.Warn("receive adverts", "interface", p.key.Interface, "error", err)
 			p.close()
 			r.poke()
 			return
 		}
-		if !ok {
+		if n == 0 {
 			return
 		}
-		r.receive(now, p, packet)
+		for i := range n {
+			r.receive(now, p, &r.packets[i])
+		}
 	}
 }
 
-func (r *Router) receive(now time.Time, p *port, packet Packet) {
-	if len(packet.Message) < 2 {
+func (r *Router) receive(now time.Time, p *port, packet *Packet) {
+	message, ah := packet.Message, []byte(nil)
+	if packet.Protocol == protocolAH && len(message) >= ahLen {
+		ah, message = message[:ahLen], message[ahLen:]
+	}
+	if len(message) < 2 {
 		return
 	}
-	x := r.find(p, packet)
+	x := r.find(p, packet.Src, message[1])
 	if x == nil || packet.Src == x.source {
 		return // another group's, or our own looped back
 	}
 	x.stats.AdvertsReceived++
-	err := r.advert.ParsePacket(packet.Message, packet.Src, packet.Dst)
+	err := r.advert.ParsePacket(message, packet.Src, packet.Dst)
 	if err == nil {
 		err = r.advert.Validate(&x.in, packet.Src, packet.Dst, packet.TTL)
 	}
 	if err == nil {
-		err = x.writer.auth.Verify(now, &r.advert, packet.Message, packet.Src)
+		err = x.writer.auth.Verify(now, &r.advert, message, packet.Src)
+	}
+	if err == nil && x.in.AuthType == AuthAH {
+		err = x.writer.auth.verifyAH(packet.Header, ah, message, packet.Src, packet.Dst.IsMulticast())
 	}
 	if err != nil {
 		r.reject(x, packet.Src, err)
@@ -318,13 +344,12 @@ func (r *Router) reject(x *runner, from netip.Addr, err error) {
 
 // find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
 // the first one's.
-func (r *Router) find(p *port, packet Packet) (found *runner) {
+func (r *Router) find(p *port, src netip.Addr, vrid uint8) (found *runner) {
 	for _, x := range r.runners {
-		ours := x.in.VRID == packet.Message[1] && x.in.Interface == p.key.iface && x.in.group() == p.key.group
-		if !ours || x.in.unicast() == packet.Dst.IsMulticast() {
+		if x.in.VRID != vrid || x.in.socket() != p.key {
 			continue
 		}
-		if !x.in.unicast() || slices.ContainsFunc(x.in.Peers, func(p Peer) bool { return p.Addr == packet.Src }) {
+		if !x.in.unicast() || slices.ContainsFunc(x.in.Peers, func(p Peer) bool { return p.Addr == src }) {
 			return x
 		}
 		if found == nil {
@@ -376,6 +401,7 @@ func (r *Router) transition(p *port, x *runner, t Transition) {
 
 func (r *Router) send(now time.Time, p *port, x *runner, priority uint8) {
 	x.writer.begin(priority)
+	x.id = max(x.id+1, 1)
 	if !x.in.unicast() {
 		r.sendTo(now, p, x, x.in.group())
 	}
@@ -387,15 +413,19 @@ func (r *Router) send(now time.Time, p *port, x *runner, priority uint8) {
 	}
 }
 
+// precedence is Internetwork Control (RFC 791), as keepalived marks its adverts.
+const precedence = 0xc0
+
 // sendTo sends one copy. One that cannot be sent keeps none of the others back.
 func (r *Router) sendTo(now time.Time, p *port, x *runner, dst netip.Addr) {
+	header := ipheader.Header{Src: x.source, Dst: dst, TTL: 255, Class: precedence, Protocol: p.key.Protocol, ID: x.id}
 	var err error
-	r.packet, err = x.writer.append(r.packet[:0], now, x.source, dst)
+	r.out, err = x.writer.appendPacket(r.out[:0], now, &header)
 	if err == nil && p.conn == nil {
 		err = fmt.Errorf("no socket: %w", fs.ErrClosed)
 	}
 	if err == nil {
-		err = p.conn.Send(r.packet, x.source, dst)
+		_, err = p.conn.Send([]Datagram{{Data: r.out, Dst: dst}})
 	}
 	if err != nil {
 		x.stats.SendErrors++
@@ -407,30 +437,26 @@ func (r *Router) sendTo(now time.Time, p *port, x *runner, dst netip.Addr) {
 
 // The slow work. It runs on the interface's worker, with copies of everything it needs.
 
-func (r *Router) addAddrs(x *runner, addrs []netip.Prefix) func() {
+func (r *Router) addAddrs(x *runner, addrs []Address) func() {
 	name := x.in.Interface
 	return func() {
-		for _, a := range addrs {
-			if err := r.net.AddAddr(name, a); err != nil {
-				r.log.Error("add address", "interface", name, "address", a.String(), "error", err)
-			}
+		if err := r.net.Hold(name, Holdings{Addrs: addrs}); err != nil {
+			r.log.Error("add addresses", "interface", name, "error", err)
 		}
 	}
 }
 
-func (r *Router) removeAddrs(x *runner, addrs []netip.Prefix) func() {
+func (r *Router) removeAddrs(x *runner, addrs []Address) func() {
 	name := x.in.Interface
 	return func() {
-		for _, a := range addrs {
-			if err := r.net.RemoveAddr(name, a); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				r.log.Error("remove address", "interface", name, "address", a.String(), "error", err)
-			}
+		if err := r.net.Release(name, Holdings{Addrs: addrs}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.log.Error("remove addresses", "interface", name, "error", err)
 		}
 	}
 }
 
 // announce stops half-way when the addresses were given up meanwhile.
-func (r *Router) announce(x *runner, addrs []netip.Prefix, rounds int) func() {
+func (r *Router) announce(x *runner, addrs []Address, rounds int) func() {
 	name, term := x.in.Interface, x.term.Load()
 	return func() {
 		for range rounds {
@@ -438,7 +464,7 @@ func (r *Router) announce(x *runner, addrs []netip.Prefix, rounds int) func() {
 				if x.term.Load() != term {
 					return
 				}
-				if err := r.net.Announce(name, a.Addr()); err != nil {
+				if err := r.net.Announce(cmp.Or(a.Interface, name), []netip.Addr{a.Addr()}); err != nil {
 					r.log.Debug("announce", "interface", name, "address", a.String(), "error", err)
 				}
 			}
@@ -469,9 +495,9 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	}
 }
 
-// without lists the prefixes of a that b lacks.
-func without(a, b []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return slices.Contains(b, p) })
+// without lists the addresses of a that b lacks.
+func without(a, b []Address) []Address {
+	return slices.DeleteFunc(slices.Clone(a), func(p Address) bool { return slices.Contains(b, p) })
 }
 
 // refresh compares the host with the instances: who can take part, from which address, with which priority.
@@ -495,7 +521,7 @@ func (r *Router) refresh(now time.Time) {
 		r.refreshOne(now, x)
 	}
 	for key, p := range r.ports {
-		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.portKey() == key }) {
+		if !slices.ContainsFunc(r.runners, func(x *runner) bool { return x.in.socket() == key }) {
 			p.close()
 			p.work.Finish()
 			delete(r.ports, key)
@@ -526,22 +552,22 @@ func (r *Router) refreshOne(now time.Time, x *runner) {
 // usable tells the address to send from, or why there is none. It opens the interface's socket when that is due.
 func (r *Router) usable(x *runner) (netip.Addr, string) {
 	p := r.port(&x.in)
-	link, err := r.link(p.key.iface)
+	link, err := r.link(p.key.Interface)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		p.close()
-		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", p.key.iface)
+		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", p.key.Interface)
 	case err != nil:
-		return netip.Addr{}, fmt.Sprintf("interface %s: %v", p.key.iface, err)
+		return netip.Addr{}, fmt.Sprintf("interface %s: %v", p.key.Interface, err)
 	case !link.Up:
-		return netip.Addr{}, fmt.Sprintf("interface %s is down", p.key.iface)
+		return netip.Addr{}, fmt.Sprintf("interface %s is down", p.key.Interface)
 	}
 	source := r.sourceOn(link, x)
 	if !source.IsValid() {
-		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", p.key.iface, familyName(x.in.is6()))
+		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", p.key.Interface, familyName(x.in.is6()))
 	}
 	if err := p.open(r, link.Index); err != nil {
-		return source, fmt.Sprintf("interface %s: %v", p.key.iface, err)
+		return source, fmt.Sprintf("interface %s: %v", p.key.Interface, err)
 	}
 	return source, ""
 }
@@ -602,10 +628,8 @@ func familyName(six bool) string {
 	return "IPv4"
 }
 
-func (in *Instance) portKey() portKey { return portKey{in.Interface, in.group()} }
-
 func (r *Router) port(in *Instance) *port {
-	key := in.portKey()
+	key := in.socket()
 	p, ok := r.ports[key]
 	if !ok {
 		p = &port{key: key, work: serial.NewQueue()}
@@ -628,7 +652,7 @@ func (r *Router) stop() {
 		select {
 		case <-p.work.Done():
 		case <-late:
-			r.log.Error("addresses could not be removed in time", "interface", p.key.iface)
+			r.log.Error("addresses could not be removed in time", "interface", p.key.Interface)
 		}
 		p.close()
 	}

@@ -22,7 +22,7 @@ const vip = "10.0.0.100"
 func instance(priority uint8) vrrp.Instance {
 	return vrrp.Instance{
 		Name: "web", Interface: vrrptest.Interface, VRID: 51, Priority: priority,
-		Addrs: []netip.Prefix{netip.MustParsePrefix(vip + "/32")},
+		Addrs: vrrp.MustAddresses(vip),
 	}
 }
 
@@ -138,7 +138,7 @@ func TestModes(t *testing.T) {
 				wish := func(priority uint8, peer string) vrrp.Instance {
 					in := instance(priority)
 					vip := netip.MustParseAddr(c.vip)
-					in.Addrs = []netip.Prefix{netip.PrefixFrom(vip, vip.BitLen())}
+					in.Addrs = vrrp.MustAddresses(vip.String())
 					c.mode(&in, peer)
 					return in
 				}
@@ -155,7 +155,7 @@ func TestModes(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				holders(c.b)
 				stranger := instance(250)
-				stranger.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.200/32")}
+				stranger.Addrs = vrrp.MustAddresses("10.0.0.200")
 				boot(t, lan.Host("10.0.0.9"), stranger)
 				time.Sleep(10 * time.Second)
 				if holders(c.b); len(lan.Holders("10.0.0.200")) == 0 {
@@ -181,7 +181,7 @@ func TestExcludedAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := vrrptest.NewLAN()
 		in := instance(100)
-		in.Excluded = []netip.Prefix{netip.MustParsePrefix("10.0.0.150/32"), netip.MustParsePrefix("2001:db8::150/128")}
+		in.Excluded = vrrp.MustAddresses("10.0.0.150", "2001:db8::150")
 		a := boot(t, lan.Host("10.0.0.1"), in)
 		b := boot(t, lan.Host("10.0.0.2"), instance(90))
 		time.Sleep(10 * time.Second)
@@ -236,8 +236,8 @@ func TestLateTimerReadsAdvertsFirst(t *testing.T) {
 // untold is a host whose sockets never say that there is something to read.
 type untold struct{ *vrrptest.Host }
 
-func (u untold) Open(name string, group netip.Addr) (vrrp.Conn, error) {
-	c, err := u.Host.Open(name, group)
+func (u untold) Open(s vrrp.Socket) (vrrp.Conn, error) {
+	c, err := u.Host.Open(s)
 	return &mute{Conn: c, closed: make(chan struct{})}, err
 }
 
@@ -246,7 +246,7 @@ type mute struct {
 	closed chan struct{}
 }
 
-func (m *mute) Wait() error { <-m.closed; return errors.New("closed") }
+func (m *mute) Wait(func()) error { <-m.closed; return errors.New("closed") }
 
 func (m *mute) Close() error { close(m.closed); return m.Conn.Close() }
 
@@ -345,7 +345,7 @@ func TestSetChangesInPlace(t *testing.T) {
 			t.Fatalf("the same wish again did %v", got)
 		}
 		changed := instance(120)
-		changed.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.101/32")}
+		changed.Addrs = vrrp.MustAddresses("10.0.0.101")
 		if err := a.Set([]vrrp.Instance{changed}); err != nil {
 			t.Fatal(err)
 		}

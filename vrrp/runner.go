@@ -13,6 +13,7 @@ type runner struct {
 	in         Instance
 	machine    *Machine
 	source     netip.Addr
+	id         uint16 // of the last advert's IP header
 	fault      string // why it cannot take part, by itself
 	weight     int    // of tracked interfaces
 	since      time.Time
@@ -99,15 +100,13 @@ func (r *Router) Status() []InstanceStatus {
 	return all
 }
 
-// port is an interface in use, with one group: its socket, and the worker that does what takes time on it.
+// port is a socket in use, with the worker that does what takes time on its interface.
 type port struct {
-	key   portKey
+	key   Socket
 	work  *serial.Queue
 	conn  Conn
 	index int   // of the link that conn was opened on
 	err   error // why conn is nil
-	again chan struct{}
-	done  chan struct{}
 }
 
 // open opens the socket unless there is one on this very link.
@@ -116,46 +115,20 @@ func (p *port) open(r *Router, index int) error {
 		return nil
 	}
 	p.close()
-	p.conn, p.err = r.net.Open(p.key.iface, p.key.group)
-	if p.err != nil {
+	if p.conn, p.err = r.net.Open(p.key); p.err != nil {
+		p.conn = nil
 		return p.err
 	}
-	p.index, p.again, p.done = index, make(chan struct{}, 1), make(chan struct{})
-	go p.watch(r.readable, p.conn, p.again, p.done)
+	p.index = index
+	conn := p.conn
+	go func() { _ = conn.Wait(func() { r.readable(p, conn) }) }()
 	return nil
-}
-
-// watch tells the loop that there is something to read, and waits until the loop has read it. It ends with the socket.
-func (p *port) watch(readable chan<- *port, conn Conn, again, done chan struct{}) {
-	for conn.Wait() == nil {
-		select {
-		case readable <- p:
-		case <-done:
-			return
-		}
-		select {
-		case <-again:
-		case <-done:
-			return
-		}
-	}
-}
-
-func (p *port) rearm() {
-	if p.conn == nil {
-		return
-	}
-	select {
-	case p.again <- struct{}{}:
-	default: // the socket was replaced meanwhile: its watcher is waiting for data, not for us
-	}
 }
 
 func (p *port) close() {
 	if p.conn == nil {
 		return
 	}
-	close(p.done)
 	_ = p.conn.Close()
 	p.conn = nil
 }

@@ -1,7 +1,6 @@
 package vrrp_test
 
 import (
-	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +16,8 @@ func group(priority uint8) []vrrp.Instance {
 	inside, outside := instance(priority), instance(priority)
 	inside.Name, inside.VRID, inside.Sync = "inside", 7, "G"
 	outside.Name, outside.VRID, outside.Sync = "outside", 8, "G"
-	inside.Addrs = []netip.Prefix{netip.MustParsePrefix(insideVIP + "/32")}
-	outside.Addrs = []netip.Prefix{netip.MustParsePrefix(outsideVIP + "/32")}
+	inside.Addrs = vrrp.MustAddresses(insideVIP)
+	outside.Addrs = vrrp.MustAddresses(outsideVIP)
 	return []vrrp.Instance{inside, outside}
 }
 

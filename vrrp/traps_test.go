@@ -75,7 +75,7 @@ func TestTrapSixteenByteIPv4(t *testing.T) {
 	if _, err := a.AppendPacket(nil, src4, GroupIPv4); !errors.Is(err, ErrAddressFamily) {
 		t.Error(err)
 	}
-	in := Instance{Interface: "eth0", VRID: 1, Addrs: []netip.Prefix{netip.PrefixFrom(src4, 32), netip.PrefixFrom(a.Addrs[0], 128)}}
+	in := Instance{Interface: "eth0", VRID: 1, Addrs: MustAddresses(src4.String(), a.Addrs[0].String())}
 	if err := in.Validate(); !errors.Is(err, ErrAddressFamily) {
 		t.Error(err)
 	}
@@ -142,7 +142,7 @@ func TestTrapChecksumForms(t *testing.T) {
 // A peer of before 1.3.6 sums a packet to us as if it were for the group, and reads no other form.
 func TestTrapOldUnicastChecksum(t *testing.T) {
 	to := netip.MustParseAddr("198.51.100.20")
-	in := Instance{Interface: "eth0", VRID: 51, Peers: []Peer{{Addr: to}}, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.100/32")}}
+	in := Instance{Interface: "eth0", VRID: 51, Peers: []Peer{{Addr: to}}, Addrs: MustAddresses("192.0.2.100")}
 	for form, want := range map[Checksum]Checksum{ChecksumDefault: ChecksumGroup, ChecksumPseudo: ChecksumPseudo, ChecksumMessage: ChecksumMessage} {
 		var w writer
 		in.Checksum = form
@@ -162,7 +162,7 @@ func TestTrapOldUnicastChecksum(t *testing.T) {
 
 // As many addresses as fit: the MTU is that of the IP packet.
 func TestTrapMTU(t *testing.T) {
-	four, six := Instance{}, Instance{Addrs: []netip.Prefix{netip.PrefixFrom(src6, 128)}}
+	four, six := Instance{}, Instance{Addrs: MustAddresses(src6.String())}
 	hmac := signer(nil)
 	for _, c := range []struct {
 		in   Instance

@@ -90,7 +90,7 @@ func (a *Advertisement) Compare(in *Instance) error {
 // sameAddrs says whether each of the addresses is one of ours. Lists in the same order, as they should be, are cheap.
 func (in *Instance) sameAddrs(addrs []netip.Addr) bool {
 	for i, addr := range addrs {
-		same := func(p netip.Prefix) bool { return p.Addr() == addr }
+		same := func(p Address) bool { return p.Addr() == addr }
 		if !same(in.Addrs[i]) && !slices.ContainsFunc(in.Addrs, same) {
 			return false
 		}

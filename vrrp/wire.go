@@ -3,6 +3,8 @@ package vrrp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/ipheader"
 )
 
 // writer writes the adverts of one instance.
@@ -54,6 +56,33 @@ func (w *writer) append(b []byte, now time.Time, src, dst netip.Addr) ([]byte, e
 	}
 	return b, nil
 }
+
+// appendPacket writes a whole packet: the IP header, which can only be written once the length is known, the Authentication
+// Header if there is one, and the advert.
+func (w *writer) appendPacket(b []byte, now time.Time, header *ipheader.Header) ([]byte, error) {
+	start, size := len(b), ipheader.Size4
+	if header.Src.Is6() {
+		size = ipheader.Size6
+	}
+	if header.Protocol == protocolAH {
+		size += ahLen
+	}
+	b = append(b, headroom[:size]...)
+	b, err := w.append(b, now, header.Src, header.Dst)
+	if err != nil {
+		return b[:start], err
+	}
+	packet := b[start:]
+	ip := header.Append(packet[:0], 0)
+	header.Append(packet[:0], len(packet)-len(ip))
+	if header.Protocol == protocolAH {
+		w.auth.sealAH(packet, header.Src, header.Dst.IsMulticast())
+	}
+	return b, nil
+}
+
+// headroom is as long as headers are.
+var headroom [ipheader.Size6 + ahLen]byte
 
 // heard notices a peer that sums its adverts as keepalived did before 1.3.6, and goes on in that form: it reads no other.
 func (w *writer) heard(form Checksum) {

@@ -34,7 +34,7 @@ func main() {
 	defer stop()
 
 	router := vrrp.NewRouter(vrrp.Options{Logger: slog.Default()})
-	vip := vrrp.Instance{Name: "vip", Interface: *iface, VRID: uint8(*vrid), Priority: uint8(*priority), Addrs: []netip.Prefix{addr}}
+	vip := vrrp.Instance{Name: "vip", Interface: *iface, VRID: uint8(*vrid), Priority: uint8(*priority), Addrs: []vrrp.Address{{Prefix: addr}}}
 	if err := router.Set([]vrrp.Instance{vip}); err != nil {
 		slog.Error("not started", "error", err)
 		os.Exit(2)

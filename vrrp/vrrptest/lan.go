@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/ipheader"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
@@ -91,7 +92,7 @@ type Host struct {
 	addrs   []netip.Prefix
 	links   map[string]bool // other interfaces, up or down
 	conns   []*conn
-	watch   []func()
+	watch   []func(vrrp.Change)
 }
 
 var _ vrrp.Network = (*Host)(nil)
@@ -136,11 +137,11 @@ func (h *Host) set(f func()) {
 func (h *Host) change(f func()) {
 	h.set(f)
 	for _, changed := range h.watchers() {
-		changed()
+		changed(vrrp.Change{})
 	}
 }
 
-func (h *Host) watchers() []func() {
+func (h *Host) watchers() []func(vrrp.Change) {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
 	return slices.Clone(h.watch)
@@ -160,49 +161,56 @@ func (h *Host) Link(name string) (vrrp.Link, error) {
 }
 
 // Watch implements [vrrp.Network].
-func (h *Host) Watch(ctx context.Context, changed func()) error {
+func (h *Host) Watch(ctx context.Context, changed func(vrrp.Change)) error {
 	h.set(func() { h.watch = append(h.watch, changed) })
+	changed(vrrp.Change{})
 	<-ctx.Done()
 	return nil
 }
 
 // Open implements [vrrp.Network].
-func (h *Host) Open(_ string, group netip.Addr) (vrrp.Conn, error) {
-	c := &conn{host: h, group: group, more: make(chan struct{}, 1), closed: make(chan struct{})}
+func (h *Host) Open(s vrrp.Socket) (vrrp.Conn, error) {
+	c := &conn{host: h, socket: s, more: make(chan struct{}, 1), closed: make(chan struct{})}
 	h.set(func() { h.conns = append(h.conns, c) })
 	return c, nil
 }
 
-// AddAddr implements [vrrp.Network].
-func (h *Host) AddAddr(_ string, addr netip.Prefix) error {
+// Hold implements [vrrp.Network].
+func (h *Host) Hold(_ string, what vrrp.Holdings) error {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
 	if h.missing {
 		return fs.ErrNotExist
 	}
-	if !slices.Contains(h.addrs, addr) {
-		h.addrs = append(h.addrs, addr)
-		h.lan.note(h, "add", addr)
+	for _, a := range what.Addrs {
+		if !slices.Contains(h.addrs, a.Prefix) {
+			h.addrs = append(h.addrs, a.Prefix)
+			h.lan.note(h, "add", a)
+		}
 	}
 	return nil
 }
 
-// RemoveAddr implements [vrrp.Network].
-func (h *Host) RemoveAddr(_ string, addr netip.Prefix) error {
+// Release implements [vrrp.Network].
+func (h *Host) Release(_ string, what vrrp.Holdings) error {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
-	if i := slices.Index(h.addrs, addr); i >= 0 {
-		h.addrs = slices.Delete(h.addrs, i, i+1)
-		h.lan.note(h, "remove", addr)
+	for _, a := range what.Addrs {
+		if i := slices.Index(h.addrs, a.Prefix); i >= 0 {
+			h.addrs = slices.Delete(h.addrs, i, i+1)
+			h.lan.note(h, "remove", a)
+		}
 	}
 	return nil
 }
 
 // Announce implements [vrrp.Network].
-func (h *Host) Announce(_ string, addr netip.Addr) error {
+func (h *Host) Announce(_ string, addrs []netip.Addr) error {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
-	h.lan.note(h, "announce", addr)
+	for _, a := range addrs {
+		h.lan.note(h, "announce", a)
+	}
 	return nil
 }
 
@@ -212,22 +220,29 @@ func (l *LAN) note(h *Host, what string, about any) {
 
 // Inject delivers a message to every host as if from had sent it, whoever that is: for tests of hostile packets.
 func (l *LAN) Inject(from netip.Addr, ttl uint8, message []byte) {
-	l.deliver(nil, vrrp.Packet{Message: slices.Clone(message), Src: from, Dst: vrrp.GroupIPv4, TTL: ttl})
+	header := ipheader.Header{Src: from, Dst: vrrp.GroupIPv4, TTL: ttl, Class: 0xc0, Protocol: vrrp.Protocol}
+	l.deliver(nil, datagram{header: header, bytes: append(header.Append(nil, len(message)), message...)})
 }
 
-func (l *LAN) deliver(sender *Host, p vrrp.Packet) {
+// datagram is a packet on its way.
+type datagram struct {
+	header ipheader.Header
+	bytes  []byte // header first
+}
+
+func (l *LAN) deliver(sender *Host, d datagram) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sender != nil && (sender.cut || !sender.up || sender.missing) {
 		return
 	}
 	for _, h := range l.hosts {
-		if h == sender || h.cut || !h.up || h.missing || l.Drop != nil && l.Drop(p.Src, h.addr) {
+		if h == sender || h.cut || !h.up || h.missing || l.Drop != nil && l.Drop(d.header.Src, h.addr) {
 			continue
 		}
 		for _, c := range h.conns {
-			if c.hears(p.Dst) {
-				c.push(p)
+			if c.hears(&d.header) {
+				c.push(d)
 			}
 		}
 	}
@@ -236,26 +251,29 @@ func (l *LAN) deliver(sender *Host, p vrrp.Packet) {
 // conn is a socket on a host.
 type conn struct {
 	host   *Host
-	group  netip.Addr
+	socket vrrp.Socket
 	more   chan struct{} // holds a token while the queue may have something
 	closed chan struct{}
 	once   sync.Once
 
 	mu    sync.Mutex // guards queue
-	queue []vrrp.Packet
+	queue []datagram
 }
 
-// hears says whether a packet to dst reaches the socket: by its group, or by an address of its host.
-func (c *conn) hears(dst netip.Addr) bool {
-	if dst.IsMulticast() {
-		return dst == c.group
+// hears says whether a packet reaches the socket: by its group, or by an address of its host.
+func (c *conn) hears(h *ipheader.Header) bool {
+	if h.Protocol != c.socket.Protocol || h.Dst.Is6() != c.socket.IPv6 {
+		return false
 	}
-	return dst.Is6() == c.group.Is6() && slices.ContainsFunc(c.host.addrs, func(p netip.Prefix) bool { return p.Addr() == dst })
+	if h.Dst.IsMulticast() {
+		return h.Dst == c.socket.Group
+	}
+	return !c.socket.Group.IsValid() && slices.ContainsFunc(c.host.addrs, func(p netip.Prefix) bool { return p.Addr() == h.Dst })
 }
 
-func (c *conn) push(p vrrp.Packet) {
+func (c *conn) push(d datagram) {
 	c.mu.Lock()
-	c.queue = append(c.queue, p)
+	c.queue = append(c.queue, d)
 	c.mu.Unlock()
 	select {
 	case c.more <- struct{}{}:
@@ -265,43 +283,54 @@ func (c *conn) push(p vrrp.Packet) {
 
 var errClosed = errors.New("vrrptest: socket is closed")
 
-func (c *conn) Wait() error {
+func (c *conn) Wait(ready func()) error {
 	for {
-		c.mu.Lock()
-		waiting := len(c.queue)
-		c.mu.Unlock()
-		if waiting > 0 {
-			return nil
-		}
 		select {
 		case <-c.more:
+			ready()
 		case <-c.closed:
 			return errClosed
 		}
 	}
 }
 
-func (c *conn) Recv(buf []byte) (vrrp.Packet, bool, error) {
+func (c *conn) Recv(packets []vrrp.Packet) (n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		return vrrp.Packet{}, false, nil
+	for n < len(packets) && len(c.queue) > 0 {
+		c.queue[0].into(&packets[n])
+		c.queue = c.queue[1:]
+		n++
 	}
-	p := c.queue[0]
-	c.queue = c.queue[1:]
-	p.Message = buf[:copy(buf, p.Message)]
-	return p, true, nil
+	return n, nil
 }
 
-func (c *conn) Send(message []byte, src, dst netip.Addr) error {
-	p := vrrp.Packet{Message: slices.Clone(message), Src: src, Dst: dst, TTL: 255}
+// into is what a socket tells of a packet: the header's bytes only for IPv4.
+func (d *datagram) into(p *vrrp.Packet) {
+	h := &d.header
+	data := p.Buf[:copy(p.Buf, d.bytes)]
+	*p = vrrp.Packet{Buf: p.Buf, Src: h.Src, Dst: h.Dst, TTL: h.TTL, Protocol: h.Protocol}
+	if h.Src.Is6() {
+		p.Message = data[ipheader.Size6:]
+		return
+	}
+	p.Header, p.Message, _ = ipheader.Split4(data)
+}
+
+func (c *conn) Send(datagrams []vrrp.Datagram) (sent int, err error) {
 	delay := c.host.lan.Delay
 	if delay == 0 {
 		delay = 100 * time.Microsecond
 	}
-	time.AfterFunc(delay, func() { c.host.lan.deliver(c.host, p) })
-	return nil
+	for _, one := range datagrams {
+		d := datagram{ipheader.Parse(one.Data), slices.Clone(one.Data)}
+		time.AfterFunc(delay, func() { c.host.lan.deliver(c.host, d) })
+	}
+	return len(datagrams), nil
 }
+
+// Want implements [vrrp.Conn]: everything is heard.
+func (c *conn) Want(*[256]bool, int) error { return nil }
 
 func (c *conn) Close() error {
 	c.once.Do(func() {

@@ -1,0 +1,308 @@
+package vrrp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-lb/holdfast/internal/ipheader"
+)
+
+// batch is how many packets one system call sends or receives at most.
+const batch = 32
+
+// Open makes a raw socket that is bound to the interface, hears one group alone or unicast alone, and hears not itself.
+func (*hostNetwork) Open(s Socket) (Conn, error) {
+	c := &rawConn{socket: s}
+	if s.Interface != "" {
+		ifi, err := net.InterfaceByName(s.Interface)
+		if err != nil {
+			return nil, err
+		}
+		c.index = ifi.Index
+	}
+	fd, err := unix.Socket(s.family(), unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(s.Protocol))
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("vrrp: raw socket: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vrrp: raw socket: %w", err)
+	}
+	if err := c.configure(fd); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("vrrp: socket on %s: %w", s.Interface, err)
+	}
+	c.file = os.NewFile(uintptr(fd), "vrrp:"+s.Interface)
+	if c.raw, err = c.file.SyscallConn(); err != nil {
+		c.file.Close()
+		return nil, err
+	}
+	c.recvmmsg, c.sendmmsg = c.recvBatch, c.sendBatch
+	return c, nil
+}
+
+func (s *Socket) family() int {
+	if s.IPv6 {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+func (c *rawConn) configure(fd int) error {
+	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
+	errs := []error{set(unix.SOL_SOCKET, unix.SO_PRIORITY, 6)} // ahead of bulk traffic in the queues
+	if c.socket.Interface != "" {
+		errs = append(errs, unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, c.socket.Interface))
+	}
+	if c.socket.IPv6 {
+		errs = append(errs,
+			set(unix.IPPROTO_IPV6, unix.IPV6_HDRINCL, 1),
+			set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0),
+			set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
+			set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1))
+	} else {
+		errs = append(errs,
+			set(unix.IPPROTO_IP, unix.IP_HDRINCL, 1),
+			set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
+	}
+	if c.socket.Group.IsValid() {
+		errs = append(errs, c.join(fd))
+	}
+	return errors.Join(errs...)
+}
+
+// join makes the socket one of the group: bound to it, so that nothing else is heard, and sending there on its link only.
+func (c *rawConn) join(fd int) error {
+	c.flags = unix.MSG_DONTROUTE // never through a gateway
+	if c.socket.IPv6 {
+		group := c.socket.Group.As16()
+		return errors.Join(
+			unix.Bind(fd, &unix.SockaddrInet6{Addr: group, ZoneId: uint32(c.index)}),
+			unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &unix.IPv6Mreq{Multiaddr: group, Interface: uint32(c.index)}),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, c.index),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0))
+	}
+	group := &unix.IPMreqn{Multiaddr: c.socket.Group.As4(), Ifindex: int32(c.index)}
+	return errors.Join(
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: group.Multiaddr}),
+		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group),
+		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, group),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
+}
+
+// mmsghdr is what sendmmsg(2) and recvmmsg(2) take an array of.
+type mmsghdr struct {
+	unix.Msghdr
+	length uint32
+}
+
+// vectors is the memory of one batch of system calls.
+type vectors struct {
+	headers [batch]mmsghdr
+	iovecs  [batch]unix.Iovec
+	names   [batch]unix.RawSockaddrInet6 // IPv4 ones are shorter
+	control [batch][64]byte              // IPv6: hop limit and destination
+}
+
+// rawConn is a raw socket in the runtime's poller.
+type rawConn struct {
+	socket Socket
+	file   *os.File
+	raw    syscall.RawConn
+	index  int
+	flags  int // of multicast packets
+
+	recvmmsg, sendmmsg func(fd uintptr) // bound once, so that no call allocates
+	in, out            vectors
+	count, done        int // of a batch: what to do, what was done
+	errno              syscall.Errno
+}
+
+// Wait lets ready read first: the poller tells of what comes after that.
+func (c *rawConn) Wait(ready func()) error {
+	return c.raw.Read(func(uintptr) bool {
+		ready()
+		return false
+	})
+}
+
+func (c *rawConn) Recv(packets []Packet) (int, error) {
+	c.count = min(len(packets), batch)
+	for i := range c.count {
+		c.prepare(i, packets[i].Buf)
+	}
+	if err := c.raw.Control(c.recvmmsg); err != nil {
+		return 0, err
+	}
+	switch c.errno {
+	case 0:
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
+	default:
+		return 0, os.NewSyscallError("recvmmsg", c.errno)
+	}
+	for i := range c.done {
+		c.received(i, &packets[i])
+	}
+	return c.done, nil
+}
+
+func (c *rawConn) prepare(i int, buf []byte) {
+	v := &c.in
+	v.iovecs[i].Base = unsafe.SliceData(buf)
+	v.iovecs[i].SetLen(len(buf))
+	h := &v.headers[i].Msghdr
+	*h = unix.Msghdr{Iov: &v.iovecs[i]}
+	h.SetIovlen(1)
+	if c.socket.IPv6 {
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&v.names[i])), unix.SizeofSockaddrInet6
+		h.Control = &v.control[i][0]
+		h.SetControllen(len(v.control[i]))
+	}
+}
+
+func (c *rawConn) recvBatch(fd uintptr) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&c.in.headers)), uintptr(c.count), unix.MSG_DONTWAIT, 0, 0)
+	c.done, c.errno = int(n), errno
+}
+
+func (c *rawConn) received(i int, p *Packet) {
+	h := &c.in.headers[i]
+	data := p.Buf[:h.length]
+	*p = Packet{Buf: p.Buf, Message: data, Protocol: c.socket.Protocol}
+	if c.socket.IPv6 {
+		p.Src = netip.AddrFrom16(c.in.names[i].Addr)
+		p.readControl(c.in.control[i][:h.Controllen])
+		return
+	}
+	header, message, ok := ipheader.Split4(data)
+	if !ok {
+		p.Message = nil
+		return
+	}
+	ip := ipheader.Parse(header)
+	p.Header, p.Message, p.Src, p.Dst, p.TTL, p.Protocol = header, message, ip.Src, ip.Dst, ip.TTL, ip.Protocol
+}
+
+// readControl takes destination and hop limit from control messages.
+func (p *Packet) readControl(b []byte) {
+	for len(b) > 0 {
+		h, data, rest, err := unix.ParseOneSocketControlMessage(b)
+		if err != nil {
+			return // TTL 0 is rejected
+		}
+		switch {
+		case h.Level != unix.IPPROTO_IPV6:
+		case h.Type == unix.IPV6_PKTINFO && len(data) >= 16:
+			p.Dst = netip.AddrFrom16([16]byte(data[:16]))
+		case h.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
+			p.TTL = uint8(binary.NativeEndian.Uint32(data))
+		}
+		b = rest
+	}
+}
+
+func (c *rawConn) Send(datagrams []Datagram) (sent int, err error) {
+	for len(datagrams) > 0 {
+		c.count = min(len(datagrams), batch)
+		for i := range c.count {
+			c.address(i, &datagrams[i])
+		}
+		if err := c.raw.Control(c.sendmmsg); err != nil {
+			return sent, err
+		}
+		runtime.KeepAlive(datagrams)
+		if c.errno != 0 { // the first one failed
+			err = errors.Join(err, fmt.Errorf("send to %v: %w", datagrams[0].Dst, c.errno))
+			c.done = 1
+		} else {
+			sent += c.done
+		}
+		datagrams = datagrams[c.done:]
+	}
+	return sent, err
+}
+
+func (c *rawConn) address(i int, d *Datagram) {
+	v := &c.out
+	v.iovecs[i].Base = unsafe.SliceData(d.Data)
+	v.iovecs[i].SetLen(len(d.Data))
+	name := &v.names[i]
+	h := &v.headers[i].Msghdr
+	*h = unix.Msghdr{Iov: &v.iovecs[i], Name: (*byte)(unsafe.Pointer(name))}
+	h.SetIovlen(1)
+	if c.socket.IPv6 {
+		h.Namelen = unix.SizeofSockaddrInet6
+		*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: d.Dst.As16(), Scope_id: uint32(c.index)}
+		return
+	}
+	h.Namelen = unix.SizeofSockaddrInet4
+	*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: d.Dst.As4()}
+}
+
+func (c *rawConn) sendBatch(fd uintptr) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.out.headers)), uintptr(c.count), uintptr(unix.MSG_DONTWAIT|c.flags), 0, 0)
+	c.done, c.errno = int(n), errno
+}
+
+// Want lets the kernel drop what is for other VRIDs.
+func (c *rawConn) Want(vrids *[256]bool, buffer int) error {
+	program, err := bpf.Assemble(c.filter(vrids))
+	if err != nil {
+		return err
+	}
+	raw := make([]unix.SockFilter, len(program))
+	for i, p := range program {
+		raw[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	control := c.raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
+		if buffer > 0 && unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+			err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer))
+		}
+	})
+	return errors.Join(control, err)
+}
+
+// filter is a program of one test per range of VRIDs. A raw IPv4 socket's filter sees the IP header first, an IPv6 one's
+// does not.
+func (c *rawConn) filter(vrids *[256]bool) []bpf.Instruction {
+	const whole = 1 << 18
+	if vrids == nil {
+		return []bpf.Instruction{bpf.RetConstant{Val: whole}}
+	}
+	offset := uint32(1)
+	if c.socket.Protocol == protocolAH {
+		offset += ahLen
+	}
+	program := []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: offset, Size: 1}}
+	if c.socket.IPv6 {
+		program = []bpf.Instruction{bpf.LoadAbsolute{Off: offset, Size: 1}}
+	}
+	for low := 0; low < 256; low++ {
+		if !vrids[low] {
+			continue
+		}
+		high := low
+		for high < 255 && vrids[high+1] {
+			high++
+		}
+		program = append(program,
+			bpf.JumpIf{Cond: bpf.JumpLessThan, Val: uint32(low), SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: uint32(high), SkipTrue: 1},
+			bpf.RetConstant{Val: whole})
+		low = high
+	}
+	return append(program, bpf.RetConstant{Val: 0})
+}
+
+func (c *rawConn) Close() error { return c.file.Close() }
