@@ -47,7 +47,11 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		spec.Instances = append(spec.Instances, in)
 	}
 	for _, v := range c.VirtualServers {
-		spec.Services = append(spec.Services, serviceOf(v, &c.Global))
+		service, err := serviceOf(v, c)
+		if err != nil {
+			return Spec{}, fmt.Errorf("holdfast: %w", err)
+		}
+		spec.Services = append(spec.Services, service)
 	}
 	if err := t.replaceCheckers(&spec, c); err != nil {
 		return Spec{}, err

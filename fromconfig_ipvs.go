@@ -1,6 +1,9 @@
 package holdfast
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs"
 )
@@ -8,12 +11,20 @@ import (
 var (
 	protocols = map[string]ipvs.Protocol{"TCP": ipvs.TCP, "UDP": ipvs.UDP, "SCTP": ipvs.SCTP}
 	forwards  = map[string]ipvs.Forward{"NAT": ipvs.Masq, "DR": ipvs.Direct, "TUN": ipvs.Tunnel}
+	tunnels   = map[string]ipvs.TunnelType{"ipip": ipvs.IPIP, "gue": ipvs.GUE, "gre": ipvs.GRE}
+	checksums = map[string]ipvs.TunnelChecksum{"nocsum": ipvs.NoChecksum, "csum": ipvs.Checksum, "remcsum": ipvs.RemoteChecksum}
 )
 
-func serviceOf(v *config.VirtualServer, g *config.Global) Service {
+// serviceOf makes a service of a virtual_server.
+func serviceOf(v *config.VirtualServer, c *config.Config) (Service, error) {
 	s := Service{Quorum: v.Quorum, Hysteresis: v.Hysteresis}
-	s.ServiceKey = ipvs.ServiceKey{Protocol: protocols[v.Protocol], Addr: v.Addr, FWMark: v.FWMark, IPv6: markedIPv6(v)}
-	s.Scheduler, s.Persistence, s.Granularity = v.Scheduler, v.Persistence, v.Granularity
+	s.ServiceKey = ipvs.ServiceKey{Protocol: protocols[v.Protocol], Addr: v.Addr, FWMark: v.FWMark, IPv6: v.FWMark != 0 && markedIPv6(v, "")}
+	if v.Group != "" {
+		if err := addEntries(&s, v, c); err != nil {
+			return s, err
+		}
+	}
+	s.Scheduler, s.Persistence, s.Granularity, s.Engine = v.Scheduler, v.Persistence, v.Granularity, v.Engine
 	for flag, set := range map[ipvs.Flags]bool{ipvs.OnePacket: v.OnePacket, ipvs.Sched1: v.Flag1, ipvs.Sched2: v.Flag2, ipvs.Sched3: v.Flag3} {
 		if set {
 			s.Flags |= flag
@@ -21,9 +32,9 @@ func serviceOf(v *config.VirtualServer, g *config.Global) Service {
 	}
 	for _, r := range v.RealServers {
 		server := Server{RealServer: realServerOf(r)}
-		for _, c := range r.Checks {
-			if c.Runs {
-				server.Checks = append(server.Checks, probeOf(c, g))
+		for _, one := range r.Checks {
+			if one.Runs {
+				server.Checks = append(server.Checks, probeOf(one, &c.Global))
 			}
 		}
 		s.Servers = append(s.Servers, server)
@@ -32,18 +43,69 @@ func serviceOf(v *config.VirtualServer, g *config.Global) Service {
 		sorry := realServerOf(v.SorryServer)
 		s.Sorry = &sorry
 	}
-	return s
+	return s, nil
 }
 
-// markedIPv6 tells the family of a service by mark from its first real server.
-func markedIPv6(v *config.VirtualServer) bool {
-	return v.FWMark != 0 && len(v.RealServers) > 0 && v.RealServers[0].Addr.Addr().Is6()
+// addEntries gives a service the entries of its group, each once, and a name: the group's, with a number when an earlier
+// virtual server uses the group too.
+func addEntries(s *Service, v *config.VirtualServer, c *config.Config) error {
+	seen := make(map[ipvs.ServiceKey]bool)
+	for _, e := range v.Entries {
+		keys, err := keysOf(e, v)
+		if err != nil {
+			return fmt.Errorf("%v: %w", e.Pos, err)
+		}
+		for _, key := range keys {
+			if !seen[key] {
+				seen[key] = true
+				s.Keys = append(s.Keys, key)
+			}
+		}
+	}
+	if len(s.Keys) == 0 {
+		return fmt.Errorf("%v: virtual_server_group %s has no entries", v.Pos, v.Group)
+	}
+	s.ServiceKey = s.Keys[0]
+	ordinal := 1
+	for _, other := range c.VirtualServers {
+		if other == v {
+			break
+		}
+		if other.Group == v.Group {
+			ordinal++
+		}
+	}
+	if s.Name = "group " + v.Group; ordinal > 1 {
+		s.Name = fmt.Sprintf("%s %d", s.Name, ordinal)
+	}
+	return nil
+}
+
+func keysOf(e config.GroupEntry, v *config.VirtualServer) ([]ipvs.ServiceKey, error) {
+	if e.FWMark != 0 {
+		return []ipvs.ServiceKey{{FWMark: e.FWMark, IPv6: markedIPv6(v, e.Family)}}, nil
+	}
+	return ipvs.Range(protocols[v.Protocol], e.First, e.Last, e.Port)
+}
+
+// markedIPv6 tells the family of a mark: what is said of it, else of its service, else what its real servers are.
+func markedIPv6(v *config.VirtualServer, family string) bool {
+	if family = cmp.Or(family, v.Family); family != "" {
+		return family == "inet6"
+	}
+	for _, e := range v.Entries {
+		if e.First.IsValid() {
+			return e.First.Is6()
+		}
+	}
+	return len(v.RealServers) > 0 && v.RealServers[0].Addr.Addr().Is6()
 }
 
 func realServerOf(r *config.RealServer) ipvs.RealServer {
 	return ipvs.RealServer{
 		Destination: ipvs.Destination{
 			Addr: r.Addr, Forward: forwards[r.Method], Weight: r.Weight,
+			Tunnel:         ipvs.TunnelOptions{Type: tunnels[r.Tunnel.Type], Port: uint16(r.Tunnel.Port), Checksum: checksums[r.Tunnel.Checksum]},
 			UpperThreshold: uint32(r.UpperThreshold), LowerThreshold: uint32(r.LowerThreshold),
 		},
 		Inhibit: r.InhibitOnFailure,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"iter"
 	"net/netip"
 	"strconv"
@@ -300,7 +301,12 @@ type GroupEntry struct {
 	First, Last netip.Addr
 	Port        uint16
 	FWMark      uint32
+	// Family of a mark is inet or inet6; empty means that of the virtual server.
+	Family string
 }
+
+// maxEntries is how many addresses a range of a virtual_server_group may have.
+const maxEntries = 1 << 16
 
 func (d *decoder) groupEntry(e *Node) (g GroupEntry, ok bool) {
 	g.Pos = e.Pos
@@ -310,8 +316,11 @@ func (d *decoder) groupEntry(e *Node) (g GroupEntry, ok bool) {
 			d.errorf(e.Pos, "missing-value", "fwmark MARK", "fwmark has no value")
 			return g, false
 		}
-		mark, ok := d.integer(words[1], 0, 1<<32-1)
+		mark, ok := d.integer(words[1], 1, 1<<32-1)
 		g.FWMark = uint32(mark)
+		if ok && len(words) > 2 {
+			g.Family, ok = d.oneOf(words[2], []string{"inet", "inet6"})
+		}
 		return g, ok
 	}
 	if g.First, g.Last, ok = d.addressRange(words[0]); !ok {
@@ -332,7 +341,7 @@ func (d *decoder) addressRange(w Word) (first, last netip.Addr, ok bool) {
 			d.bad(w, "a network: the host bits are not zero")
 			return first, last, false
 		}
-		return p.Addr(), lastOf(p), true
+		return p.Addr(), lastOf(p), d.holdsRange(w, p.Addr(), lastOf(p))
 	}
 	text, end, isRange := strings.Cut(w.Text, "-")
 	first, err := netip.ParseAddr(text)
@@ -340,11 +349,23 @@ func (d *decoder) addressRange(w Word) (first, last netip.Addr, ok bool) {
 	if err == nil && isRange {
 		last, err = rangeEnd(first, end)
 	}
-	if err != nil || last.Less(first) {
+	if err != nil || first.BitLen() != last.BitLen() || last.Less(first) {
 		d.bad(w, "an address, a range (10.0.0.1-9) or a network")
 		return first, last, false
 	}
-	return first, last, true
+	return first, last, d.holdsRange(w, first, last)
+}
+
+// holdsRange says whether a range has no more addresses than there may be.
+func (d *decoder) holdsRange(w Word, first, last netip.Addr) bool {
+	a, b := first.AsSlice(), last.AsSlice()
+	n := len(a) - 3
+	tail := func(b []byte) int { return int(b[n])<<16 | int(b[n+1])<<8 | int(b[n+2]) }
+	if bytes.Equal(a[:n], b[:n]) && tail(b)-tail(a) < maxEntries {
+		return true
+	}
+	d.errorf(w.Pos, "range-too-large", "use a fwmark entry and a rule that sets the mark", "%s has more than %d addresses", quoted(w.Text), maxEntries)
+	return false
 }
 
 func lastOf(p netip.Prefix) netip.Addr {

@@ -75,7 +75,7 @@ func init() { // the tables refer to each other
 		"vrrp_track_process":   decodeNamed("process"),
 		"bfd_instance":         decodeNamed("bfd"),
 	}
-	setDecoded("", topKeywords, "virtual_server_group", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
 		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"strings"
 	"time"
 )
 
@@ -19,10 +20,8 @@ func decodeServerGroup(d *decoder, n *Node, c *Config) {
 
 func initServers() {
 	methodOf := func(d *decoder, n *Node, v *VirtualServer) {
-		method, tun, ok := d.method(n)
-		if ok {
-			v.Method = method
-			d.noTunnelOptions(n, tun)
+		if method, tun, ok := d.method(n); ok {
+			v.Method, v.Tunnel = method, tun
 		}
 	}
 	command := func(*decoder, *Node, *VirtualServer) {}
@@ -37,6 +36,8 @@ func initServers() {
 			}
 		},
 		"persistence_granularity": decodeGranularity,
+		"persistence_engine":      text(func(v *VirtualServer) *string { return &v.Engine }),
+		"ip_family":               text(func(v *VirtualServer) *string { return &v.Family }),
 		"ops":                     flag(func(v *VirtualServer) *bool { return &v.OnePacket }),
 		"flag-1":                  flag(func(v *VirtualServer) *bool { return &v.Flag1 }),
 		"flag-2":                  flag(func(v *VirtualServer) *bool { return &v.Flag2 }),
@@ -52,9 +53,17 @@ func initServers() {
 		"virtualhost":             text(func(v *VirtualServer) *string { return &v.virtualhost }),
 		"inhibit_on_failure":      func(_ *decoder, _ *Node, v *VirtualServer) { v.inhibit = true },
 		"alpha":                   func(_ *decoder, _ *Node, v *VirtualServer) { v.alpha = true },
+		"omega":                   func(_ *decoder, _ *Node, v *VirtualServer) { v.Omega = true },
 		"sorry_server": func(d *decoder, n *Node, v *VirtualServer) {
 			if a, ok := d.addressPort(n.Values()); ok {
-				v.SorryServer = &RealServer{Pos: n.Pos, Addr: a, Weight: 1}
+				v.SorryServer = &RealServer{Pos: n.Pos, Addr: a, Weight: 1, Method: v.Method, Tunnel: v.Tunnel}
+			}
+		},
+		"sorry_server_lvs_method": func(d *decoder, n *Node, v *VirtualServer) {
+			if v.SorryServer == nil {
+				d.warnf(n.Pos, "out-of-order", "write it after sorry_server", "sorry_server_lvs_method stands before sorry_server, or there is none; it is ignored")
+			} else if method, tun, ok := d.method(n); ok {
+				v.SorryServer.Method, v.SorryServer.Tunnel = method, tun
 			}
 		},
 		"sorry_server_inhibit": func(d *decoder, n *Node, v *VirtualServer) {
@@ -67,14 +76,15 @@ func initServers() {
 		"quorum_up":   command, "quorum_down": command,
 		"ha_suspend": flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
 	}, func(v *VirtualServer) *policy { return &v.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup")
-	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend", "hashed")
+	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend", "hashed", "omega")
+
+	decoded["virtual_server_group"] = func(entry string) bool { return strings.HasPrefix(entry, "(entry)") }
 
 	realKeywords = withPolicy(map[string]setter[RealServer]{
 		"weight": number(func(r *RealServer) *int { return &r.Weight }),
 		"lvs_method": func(d *decoder, n *Node, r *RealServer) {
 			if method, tun, ok := d.method(n); ok {
-				r.Method = method
-				d.noTunnelOptions(n, tun)
+				r.Method, r.Tunnel = method, tun
 			}
 		},
 		"inhibit_on_failure": flag(func(r *RealServer) *bool { return &r.InhibitOnFailure }),
@@ -93,12 +103,6 @@ func initServers() {
 	}
 }
 
-func (d *decoder) noTunnelOptions(n *Node, t tunnel) {
-	if t != (tunnel{}) {
-		d.warnf(n.Words[2].Pos, "no-effect", "", "options of %s have no effect here: the tunnel is ipip", n.Keyword())
-	}
-}
-
 // schedulerFlag is a flag that one scheduler has.
 func schedulerFlag(scheduler string, field func(*VirtualServer) *bool) setter[VirtualServer] {
 	return func(d *decoder, n *Node, v *VirtualServer) {
@@ -113,6 +117,10 @@ func schedulerFlag(scheduler string, field func(*VirtualServer) *bool) setter[Vi
 // decodeGranularity reads a netmask, or for IPv6 a prefix length.
 func decodeGranularity(d *decoder, n *Node, v *VirtualServer) {
 	w := n.Words[1]
+	v.granularityFamily = "inet6"
+	if strings.Contains(w.Text, ".") {
+		v.granularityFamily = "inet"
+	}
 	if mask := net.ParseIP(w.Text).To4(); mask != nil {
 		bits, size := net.IPMask(mask).Size()
 		if size == 0 || bits == 0 {
@@ -162,7 +170,7 @@ func (d *decoder) serverHeader(n *Node, v *VirtualServer) (ok bool) {
 		v.Group = words[1].Text
 		return true
 	}
-	mark, ok := d.integer(words[1], 0, 1<<32-1)
+	mark, ok := d.integer(words[1], 1, 1<<32-1)
 	v.FWMark = uint32(mark)
 	return ok
 }

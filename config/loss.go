@@ -39,7 +39,6 @@ var losses = map[string]loss{
 	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
 	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted", "", false},
-	"persistence_engine": {Warning, ": persistence is by client address", "", false},
 	"ha_suspend":         {Warning, ": checks run whoever holds the address", "", false},
 	"misc_dynamic":       {Warning, ": any exit status but 0 is a failure", "", false},
 	"down_timer_adverts": {Warning, ": a master is down after 3 adverts", "", false},

@@ -36,9 +36,12 @@ func (d *decoder) resolveInstance(v *VRRPInstance) {
 }
 
 func (d *decoder) resolveServer(v *VirtualServer) {
+	d.entriesOf(v)
 	d.defaults(v)
 	for _, r := range v.RealServers {
-		r.Method = cmp.Or(r.Method, v.Method)
+		if r.Method == "" {
+			r.Method, r.Tunnel = v.Method, v.Tunnel
+		}
 		if r.Weight < 0 {
 			r.Weight = v.weight
 		}
@@ -52,7 +55,10 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		}
 	}
 	if v.SorryServer != nil {
-		v.SorryServer.Method, v.SorryServer.InhibitOnFailure = v.Method, v.SorryServerInhibit
+		if v.SorryServer.Method == "" {
+			v.SorryServer.Method, v.SorryServer.Tunnel = v.Method, v.Tunnel
+		}
+		v.SorryServer.InhibitOnFailure = v.SorryServerInhibit
 		v.SorryServer.Addr = v.destinationAddr(v.SorryServer)
 	}
 }
@@ -69,13 +75,47 @@ func (d *decoder) defaults(v *VirtualServer) {
 			d.warnf(v.Pos, "default", "add lb_kind NAT", "virtual_server %s has no lb_kind: it is NAT", v)
 		}
 	}
+	v.Family = cmp.Or(v.Family, v.granularityFamily)
+	if v.Granularity > 0 && v.Persistence == 0 {
+		v.Persistence = 360 * time.Second
+	}
+	if v.Engine != "" && v.Persistence == 0 {
+		d.warnf(v.Pos, "engine-without-persistence", "add persistence_timeout", "virtual_server %s: persistence_engine needs persistence_timeout; it is ignored", v)
+		v.Engine = ""
+	}
 	switch {
-	case v.FWMark != 0:
+	case v.onlyMarks():
 		v.Protocol = ""
 	case v.Protocol == "":
 		v.Protocol = "UDP"
 		d.warnf(v.Pos, "default-protocol", "add protocol TCP", "virtual_server %s has no protocol: it is UDP", v)
 	}
+}
+
+// entriesOf looks the group up; of two with one name it is the first.
+func (d *decoder) entriesOf(v *VirtualServer) {
+	if v.Group == "" {
+		return
+	}
+	for _, g := range d.cfg.ServerGroups {
+		if g.Name == v.Group {
+			if v.Entries = g.Entries; len(v.Entries) == 0 {
+				d.errorf(v.Pos, "empty-group", "give it entries", "virtual_server_group %s has no entries", quoted(v.Group))
+			}
+			return
+		}
+	}
+	d.errorf(v.Pos, "unknown-group", "define it", "there is no virtual_server_group %s", quoted(v.Group))
+}
+
+// onlyMarks says that the service has no address, and so no protocol.
+func (v *VirtualServer) onlyMarks() bool {
+	for _, e := range v.Entries {
+		if e.FWMark == 0 {
+			return false
+		}
+	}
+	return v.FWMark != 0 || len(v.Entries) > 0
 }
 
 func allHaveMethod(v *VirtualServer) bool {

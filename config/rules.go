@@ -212,7 +212,7 @@ var lintRules = []Rule{
 	},
 	{
 		Code: "sorry-without-inhibit", Severity: Note,
-		Why: "When the sorry server takes over and when it gives back, the kernel's entry is without any server for a moment, and connections to it are cut.",
+		Why: "When the sorry server gives back it is removed, and connections to it are cut; so are those of real servers that are removed when it takes over.",
 		Fix: "add sorry_server_inhibit, and inhibit_on_failure to the real servers",
 		service: func(l *linter, v *VirtualServer) {
 			if v.SorryServer != nil && !v.SorryServerInhibit {

@@ -19,11 +19,16 @@ type VirtualServer struct {
 	Addr     netip.AddrPort
 	FWMark   uint32
 	Group    string
-	Protocol string // TCP, UDP or SCTP; empty with a mark
-	// Scheduler is lb_algo, wlc unless said otherwise; Method is lb_kind, NAT unless said otherwise.
+	Entries  []GroupEntry // of the group
+	Protocol string       // TCP, UDP or SCTP; empty with a mark
+	// Family of marks is inet or inet6: ip_family, or that of the granularity; empty when neither is said.
+	Family string
+	// Scheduler is lb_algo, wlc unless said otherwise; Method is lb_kind, NAT unless said otherwise, with its options.
 	Scheduler, Method  string
+	Tunnel             Tunnel
 	Persistence        time.Duration // persistence_timeout, 0 for none
 	Granularity        int           // prefix length, 0 for all of the address
+	Engine             string        // persistence_engine, empty without persistence
 	OnePacket          bool
 	Flag1, Flag2       bool // sh-fallback or mh-fallback, sh-port or mh-port
 	Flag3              bool
@@ -33,12 +38,21 @@ type VirtualServer struct {
 	RealServers        []*RealServer
 	SMTPAlert          bool
 	HASuspend          bool
+	Omega              bool
 
-	virtualhost string
-	alpha       bool
-	inhibit     bool
-	weight      int
-	policy      policy
+	granularityFamily string
+	virtualhost       string
+	alpha             bool
+	inhibit           bool
+	weight            int
+	policy            policy
+}
+
+// Tunnel are the options of the method TUN.
+type Tunnel struct {
+	Type     string // ipip, gue or gre; empty is ipip
+	Port     int    // of gue
+	Checksum string // nocsum, csum or remcsum; empty is nocsum
 }
 
 // RealServer is a real_server, or a sorry_server.
@@ -47,6 +61,7 @@ type RealServer struct {
 	Addr                           netip.AddrPort
 	Weight                         int
 	Method                         string
+	Tunnel                         Tunnel
 	InhibitOnFailure               bool
 	UpperThreshold, LowerThreshold int
 	Checks                         []*Check

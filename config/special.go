@@ -25,13 +25,7 @@ func init() {
 // checkMethod reads METHOD [type T] [port N] [nocsum|csum|remcsum].
 func checkMethod(d *decoder, n *Node) { d.method(n) }
 
-// tunnel is what follows TUN.
-type tunnel struct {
-	kind, checksum string
-	port           int
-}
-
-func (d *decoder) method(n *Node) (method string, tun tunnel, ok bool) {
+func (d *decoder) method(n *Node) (method string, tun Tunnel, ok bool) {
 	if method, ok = d.oneOf(n.Words[1], methods); !ok {
 		return "", tun, false
 	}
@@ -44,14 +38,14 @@ func (d *decoder) method(n *Node) (method string, tun tunnel, ok bool) {
 			return method, tun, true
 		case w.Text == "type" && !last:
 			i++
-			tun.kind, ok = d.oneOf(words[i], []string{"ipip", "gue", "gre"})
+			tun.Type, ok = d.oneOf(words[i], []string{"ipip", "gue", "gre"})
 		case w.Text == "port" && !last:
 			i++
 			var port int64
 			port, ok = d.integer(words[i], 1, 65535)
-			tun.port = int(port)
+			tun.Port = int(port)
 		default:
-			tun.checksum, ok = d.oneOf(w, []string{"nocsum", "csum", "remcsum"})
+			tun.Checksum, ok = d.oneOf(w, []string{"nocsum", "csum", "remcsum"})
 		}
 		if !ok {
 			return method, tun, false
@@ -60,12 +54,12 @@ func (d *decoder) method(n *Node) (method string, tun tunnel, ok bool) {
 	return method, tun, d.tunnelMakesSense(n, tun)
 }
 
-func (d *decoder) tunnelMakesSense(n *Node, t tunnel) bool {
+func (d *decoder) tunnelMakesSense(n *Node, t Tunnel) bool {
 	switch {
-	case (t.kind == "gue") != (t.port != 0):
+	case (t.Type == "gue") != (t.Port != 0):
 		d.errorf(n.Pos, "tunnel-port", "", "%s: type gue needs a port, and no other type has one", d.keyword)
-	case t.checksum != "" && (t.kind == "" || t.kind == "ipip"), t.checksum == "remcsum" && t.kind == "gre":
-		d.errorf(n.Pos, "tunnel-checksum", "", "%s: %s has no %s", d.keyword, cmp.Or(t.kind, "ipip"), t.checksum)
+	case t.Checksum != "" && (t.Type == "" || t.Type == "ipip"), t.Checksum == "remcsum" && t.Type == "gre":
+		d.errorf(n.Pos, "tunnel-checksum", "", "%s: %s has no %s", d.keyword, cmp.Or(t.Type, "ipip"), t.Checksum)
 	default:
 		return true
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -20,7 +21,7 @@ func (d *decoder) validate() {
 	for _, v := range d.cfg.VirtualServers {
 		key := serviceKey{v.Protocol, v.Group, v.Addr, v.FWMark}
 		if first, taken := services[key]; taken {
-			d.warnf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
+			d.errorf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
 		}
 		services[key] = v.Pos
 		d.validateServer(v)
@@ -251,7 +252,7 @@ func (d *decoder) validateServer(v *VirtualServer) {
 		d.warnf(v.Pos, "port-0", "give it a port or persistence_timeout", "virtual_server %s has no port: persistence of 360 s is forced", v)
 		v.Persistence = 360 * time.Second
 	}
-	if v.OnePacket && v.Protocol != "UDP" {
+	if v.OnePacket && v.Protocol != "UDP" && !v.onlyMarks() {
 		d.warnf(v.Pos, "ops-not-udp", "remove ops", "virtual_server %s: ops is for UDP; it is ignored", v)
 		v.OnePacket = false
 	}
@@ -259,25 +260,32 @@ func (d *decoder) validateServer(v *VirtualServer) {
 		d.warnf(v.Pos, "suspend-mark", "remove ha_suspend", "virtual_server %s: ha_suspend needs an address; it is ignored", v)
 		v.HASuspend = false
 	}
-	d.validateQuorum(v)
 	seen := make(map[netip.AddrPort]Pos, len(v.RealServers))
+	var kept []*RealServer
 	for _, r := range v.RealServers {
+		d.validateReal(v, r)
 		if first, taken := seen[r.Addr]; taken {
-			d.warnf(r.Pos, "duplicate-server", "remove one", "real_server %v exists already, at line %d", r.Addr, first.Line)
+			d.warnf(r.Pos, "duplicate-server", "remove one", "real_server %v exists already, at line %d; this one is ignored", r.Addr, first.Line)
+			continue
 		}
 		seen[r.Addr] = r.Pos
-		d.validateReal(v, r)
+		kept = append(kept, r)
 	}
+	v.RealServers = kept
+	d.validateQuorum(v)
 }
 
 func (d *decoder) validateServerGroup(v *VirtualServer) {
-	d.notHeld(v.Pos, "virtual_server group %s is not served here yet: write one virtual_server for each address", v.Group)
-	for _, g := range d.cfg.ServerGroups {
-		if g.Name == v.Group {
+	if v.Persistence > 0 {
+		return
+	}
+	for _, e := range v.Entries {
+		if e.FWMark == 0 && e.Port == 0 {
+			d.warnf(e.Pos, "port-0", "give it a port, or the virtual server persistence_timeout", "an entry of virtual_server_group %s has no port: persistence of 360 s is forced", v.Group)
+			v.Persistence = 360 * time.Second
 			return
 		}
 	}
-	d.warnf(v.Pos, "unknown-group", "", "there is no virtual_server_group %s", quoted(v.Group))
 }
 
 func (d *decoder) validateQuorum(v *VirtualServer) {
@@ -296,12 +304,29 @@ func (d *decoder) validateQuorum(v *VirtualServer) {
 }
 
 func (d *decoder) validateReal(v *VirtualServer, r *RealServer) {
-	if v.FWMark == 0 && v.Group == "" && r.Addr.Addr().Is4() != v.Addr.Addr().Is4() && r.Method != "TUN" {
+	if r.Method != "TUN" && v.hasFamily(!r.Addr.Addr().Is6()) {
 		d.errorf(r.end, "family-clash", "", "real_server %v is not of the family of virtual_server %s", r.Addr, v)
 	}
 	for _, c := range r.Checks {
 		d.validateCheck(c)
 	}
+}
+
+// hasFamily says whether any of the service's entries is of the family.
+func (v *VirtualServer) hasFamily(is6 bool) bool {
+	if v.Addr.IsValid() {
+		return v.Addr.Addr().Is6() == is6
+	}
+	if v.Family != "" && v.FWMark != 0 {
+		return (v.Family == "inet6") == is6
+	}
+	for _, e := range v.Entries {
+		family := cmp.Or(e.Family, v.Family)
+		if e.First.IsValid() && e.First.Is6() == is6 || e.FWMark != 0 && family != "" && (family == "inet6") == is6 {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *decoder) validateCheck(c *Check) {
