@@ -120,6 +120,8 @@ type (
 		From, To State
 		// Reason is one line for a person.
 		Reason string
+		// Priority is the effective priority of that moment. The Router sets it.
+		Priority uint8
 		// Took is how long the former MASTER had been silent when this one became it, 0 when nobody was ever heard. The
 		// Router sets it.
 		Took time.Duration

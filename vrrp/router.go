@@ -26,6 +26,8 @@ type Options struct {
 	// OnTransition is called for each change of state, when the addresses have been put in place or removed. Calls come in
 	// order, from one goroutine at a time, and may take as long as they like: the protocol does not wait for them.
 	OnTransition func(Transition)
+	// OnNotice is called for what changes no state, in order with OnTransition and like it.
+	OnNotice func(Notice)
 	// OnTimer is called with how late each timer of an instance fired: what this host's scheduling costs the protocol. It is
 	// called by the loop that sends adverts, so it must return at once, and must not call the Router. Nil means nobody asks.
 	OnTimer func(late time.Duration)
@@ -69,7 +71,7 @@ type Router struct {
 // NewRouter makes a Router without instances. It starts nothing.
 func NewRouter(o Options) *Router {
 	r := &Router{
-		log: o.Logger, net: o.Network, onTimer: o.OnTimer, notifier: newNotifier(o.OnTransition),
+		log: o.Logger, net: o.Network, onTimer: o.OnTimer, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), packets: make([]Packet, 16),
 		ports: make(map[Socket]*port), tracking: make(map[string]Tracking),
 		links: make(map[string]seenLink), virtual: make(map[netip.Addr]bool),
@@ -361,10 +363,11 @@ func (r *Router) find(p *port, src netip.Addr, vrid uint8) (found *runner) {
 
 // step is the only way to a Machine: it carries out, in order, what the Machine wants done.
 func (r *Router) step(now time.Time, x *runner, ev Event) {
-	before := x.machine.State()
+	before, priority := x.machine.State(), x.machine.Priority()
 	for _, a := range x.machine.Step(now, ev) {
 		r.execute(now, x, a)
 	}
+	r.notice(now, x, ev, before, priority)
 	if x.in.Sync != "" && x.machine.State() != before {
 		r.follow(now, x, before)
 	}
@@ -389,7 +392,7 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 }
 
 func (r *Router) transition(p *port, x *runner, t Transition) {
-	x.since = t.At
+	x.since, t.Priority = t.At, x.machine.Priority()
 	clear(x.complained)
 	if t.To == Master {
 		x.stats.BecomeMaster++

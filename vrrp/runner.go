@@ -133,19 +133,27 @@ func (p *port) close() {
 	p.conn = nil
 }
 
-// notifier hands transitions to the host application, in order, however long it takes.
+// notifier hands transitions and notices to the host application, in order, however long it takes.
 type notifier struct {
-	call  func(Transition)
-	queue *serial.Queue
+	onTransition func(Transition)
+	onNotice     func(Notice)
+	queue        *serial.Queue
 }
 
-func newNotifier(call func(Transition)) *notifier {
-	return &notifier{call: call, queue: serial.NewQueue()}
+func newNotifier(onTransition func(Transition), onNotice func(Notice)) *notifier {
+	return &notifier{onTransition: onTransition, onNotice: onNotice, queue: serial.NewQueue()}
 }
 
 func (n *notifier) add(t Transition) {
-	if n.call != nil {
-		n.queue.Add(func() { n.call(t) })
+	if n.onTransition != nil {
+		n.queue.Add(func() { n.onTransition(t) })
+	}
+}
+
+// notice waits behind the transitions that the interface's worker has yet to tell.
+func (n *notifier) notice(p *port, notice Notice) {
+	if n.onNotice != nil {
+		p.work.Add(func() { n.queue.Add(func() { n.onNotice(notice) }) })
 	}
 }
 
