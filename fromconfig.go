@@ -53,7 +53,7 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		}
 		spec.Services = append(spec.Services, service)
 	}
-	if err := t.replaceCheckers(&spec, c); err != nil {
+	if err := errors.Join(credentials(c), t.replaceCheckers(&spec, c)); err != nil {
 		return Spec{}, err
 	}
 	for _, s := range c.Scripts {

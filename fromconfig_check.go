@@ -1,7 +1,15 @@
 package holdfast
 
 import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -34,23 +42,44 @@ func orNone(d time.Duration) time.Duration {
 }
 
 func checkerOf(c *config.Check, g *config.Global) check.Checker {
-	if c.Kind == "MISC_CHECK" {
-		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
-	}
-	target := check.Target{Addr: c.Addr, Source: c.Source}
+	target := targetOf(c)
 	switch c.Kind {
+	case "MISC_CHECK":
+		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
 	case "TCP_CHECK":
 		return check.TCP{Target: target}
-	case "SMTP_CHECK":
-		return check.SMTP{Target: target, Helo: c.Helo}
 	case "DNS_CHECK":
 		return check.DNS{Target: target, Name: c.DNSName, Type: dnsTypes[c.DNSType]}
 	case "UDP_CHECK":
 		return udpOf(c, target)
 	case "PING_CHECK":
-		return check.Ping{Addr: c.Addr.Addr(), Source: c.Source}
+		return check.Ping{Addr: target.Addr.Addr(), Source: c.Source, Interface: c.Interface, Mark: c.Mark}
 	}
-	return httpOf(c, target)
+	t, err := tlsOf(c)
+	if err != nil { // credentials has told it, unless a file changed meanwhile
+		return failing(err)
+	}
+	if c.Kind == "SMTP_CHECK" {
+		return smtpOf(c, target, t)
+	}
+	return httpOf(c, target, t)
+}
+
+// failing is in place of a checker that cannot be made.
+func failing(err error) check.Checker {
+	return check.CheckerFunc(func(context.Context) error { return err })
+}
+
+// targetOf gives a link-local address the zone that it needs.
+func targetOf(c *config.Check) check.Target {
+	t := check.Target{Addr: c.Addr, Interface: c.Interface, Mark: c.Mark}
+	if a := c.Addr.Addr(); a.Is6() && a.IsLinkLocalUnicast() {
+		t.Addr = netip.AddrPortFrom(a.WithZone(c.Interface), c.Addr.Port())
+	}
+	if c.Source.IsValid() {
+		t.Source = netip.AddrPortFrom(c.Source, uint16(c.SourcePort))
+	}
+	return t
 }
 
 var dnsTypes = map[string]dnsmessage.Type{
@@ -66,17 +95,109 @@ func udpOf(c *config.Check, target check.Target) check.Checker {
 	return u
 }
 
-func httpOf(c *config.Check, target check.Target) check.Checker {
-	h := check.HTTP{Target: target}
-	if c.Kind == "SSL_GET" {
-		h.TLS = &check.TLS{ServerName: c.ServerName, SkipVerify: true}
-	}
+// keepalivedsName is what keepalived says to mail servers, which may have been told to expect it.
+const keepalivedsName = "smtpchecker.keepalived.org"
+
+func smtpOf(c *config.Check, target check.Target, t *check.TLS) check.Checker {
+	return check.SMTP{Target: target, Helo: cmp.Or(c.Helo, keepalivedsName), StartTLS: t}
+}
+
+// keepalivedsAgent is the User-Agent that logs and filters in front of servers know.
+var keepalivedsAgent = http.Header{"User-Agent": {"KeepAliveClient"}}
+
+func httpOf(c *config.Check, target check.Target, t *check.TLS) check.Checker {
+	h := check.HTTP{Target: target, TLS: t, Protocol: check.Protocol(c.Protocol)}
 	for _, u := range c.URLs {
-		url := check.URL{Path: u.Path, VirtualHost: u.VirtualHost, Digest: u.Digest}
-		for _, r := range u.Status {
-			url.Status = append(url.Status, check.StatusRange{Low: r.Low, High: r.High})
+		url := urlOf(u)
+		if u.Regex != nil {
+			re, err := regexOf(u.Regex)
+			if err != nil { // config has compiled it before
+				return failing(err)
+			}
+			url.Regex = re
 		}
 		h.URLs = append(h.URLs, url)
 	}
 	return h
+}
+
+func urlOf(u *config.URL) check.URL {
+	url := check.URL{
+		Path: u.Path, VirtualHost: u.VirtualHost, Digest: u.Digest, Method: u.Method, Body: u.Body, Redirects: u.Redirects,
+		Header: keepalivedsAgent, Text: u.Text, Within: u.Within,
+	}
+	for _, r := range u.Status {
+		url.Status = append(url.Status, check.StatusRange{Low: r.Low, High: r.High})
+	}
+	if len(u.Header) > 0 {
+		url.Header = url.Header.Clone()
+		for _, h := range u.Header {
+			if http.CanonicalHeaderKey(h[0]) == "User-Agent" {
+				url.Header.Del(h[0])
+			}
+			url.Header.Add(h[0], h[1])
+		}
+	}
+	for _, j := range u.JSON {
+		url.JSON = append(url.JSON, check.JSONValue{Pointer: j[0], Want: j[1]})
+	}
+	return url
+}
+
+func regexOf(r *config.Regex) (*check.Regex, error) {
+	re, err := check.NewRegex(r.Pattern, r.Options...)
+	if err != nil {
+		return nil, err
+	}
+	re.NoMatch, re.MinOffset = r.NoMatch, r.MinOffset
+	if r.MaxOffset >= 0 {
+		re.MaxOffset = r.MaxOffset
+	}
+	return re, nil
+}
+
+// tlsOf reads the files that a check names. It is nil for one without TLS.
+func tlsOf(c *config.Check) (*check.TLS, error) {
+	if c.Kind != "SSL_GET" && !c.StartTLS {
+		return nil, nil
+	}
+	t := &check.TLS{
+		ServerName: c.ServerName, NoSNI: !c.SNI, SkipVerify: !c.TLS.Verify, CloseNotify: c.TLS.Compliant,
+		MinValidity: time.Duration(c.TLS.MinDays) * 24 * time.Hour,
+	}
+	if c.TLS.Verify {
+		t.NoSNI = false // the name that is verified is the one that is asked for
+	}
+	if c.TLS.CA != "" {
+		pem, err := os.ReadFile(c.TLS.CA)
+		if err != nil {
+			return nil, fmt.Errorf("%v: tls_ca: %w", c.Pos, err)
+		}
+		t.Roots = x509.NewCertPool()
+		if !t.Roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%v: tls_ca: %s has no certificate", c.Pos, c.TLS.CA)
+		}
+	}
+	if c.TLS.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%v: client certificate: %w", c.Pos, err)
+		}
+		t.Certificate = &pair
+	}
+	return t, nil
+}
+
+// credentials says which files of certificates and keys cannot be used.
+func credentials(c *config.Config) error {
+	var errs []error
+	for _, v := range c.VirtualServers {
+		for _, r := range v.RealServers {
+			for _, one := range r.Checks {
+				_, err := tlsOf(one)
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -83,7 +83,7 @@ virtual_server 192.0.2.10 53 {
 		t.Errorf("policy: %+v", p)
 	}
 	h := p.Checker.(check.HTTP)
-	if h.Addr.String() != "192.0.2.11:81" || h.Source.String() != "192.0.2.1" || h.URLs[0].VirtualHost != "www.example.org" || len(h.URLs[0].Status) != 2 {
+	if h.Addr.String() != "192.0.2.11:81" || h.Source.String() != "192.0.2.1:0" || h.URLs[0].VirtualHost != "www.example.org" || len(h.URLs[0].Status) != 2 {
 		t.Errorf("checker: %+v", h)
 	}
 }

@@ -60,7 +60,7 @@ func TestTCP(t *testing.T) {
 		t.Errorf("reason %q", err)
 	}
 	odd := listen(t, func(net.Conn) {})
-	odd.Source = netip.MustParseAddr("192.0.2.1")
+	odd.Source = netip.MustParseAddrPort("192.0.2.1:0")
 	if err := (check.TCP{Target: odd}).Check(t.Context()); err == nil {
 		t.Error("an address that is not ours was bound")
 	}

@@ -2,45 +2,65 @@ package check
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // HTTP is well when every url of its list answers as it should (HTTP_GET, and with TLS SSL_GET). Each check asks all of them,
-// one after the other, each over a connection of its own. Redirects are not followed: a redirect is an answer like any other.
+// one after the other.
 type HTTP struct {
 	Target
 	// TLS makes it HTTPS. Nil means plain HTTP.
 	TLS *TLS
+	// Protocol to speak. Empty means HTTP11.
+	Protocol Protocol
 	// URLs to ask for. At least one.
 	URLs []URL
 }
 
-// TLS says how a check speaks TLS. The zero value verifies the server's certificate for the target's address.
-type TLS struct {
-	// ServerName to ask for (SNI) and to verify. Empty means none is sent, and the target's address is verified.
-	ServerName string
-	// SkipVerify takes any certificate, as keepalived does.
-	SkipVerify bool
-}
+// Protocol is a version of HTTP and what becomes of the connection, in keepalived's words (http_protocol) and two of our own.
+type Protocol string
+
+// The protocols. Each check makes connections of its own in any case: it must see whether the server takes them.
+const (
+	HTTP10      Protocol = "1.0"  // a connection for each url
+	HTTP10Close Protocol = "1.0C" // with Connection: close
+	HTTP11      Protocol = "1.1"  // with Connection: close
+	HTTP11Keep  Protocol = "1.1K" // one connection for all urls, as long as the server keeps it
+	HTTP2       Protocol = "2"    // one connection for all urls; without TLS with prior knowledge
+)
 
 // URL is one request and the answer to expect.
 type URL struct {
-	// Path with query. Empty means "/".
+	// Path with query, sent as it is. Empty means "/".
 	Path string
-	// VirtualHost is the Host header. Empty means the target's address and port.
+	// VirtualHost is the Host header, and with TLS the name that is asked for. Empty means the target's address and port.
 	VirtualHost string
+	// Method of the request. Empty means GET.
+	Method string
+	// Header is sent in addition. The User-Agent is "holdfast" unless it has another.
+	Header http.Header
+	// Body of the request, with a Content-Length.
+	Body string
+	// Redirects is how many are followed, with their Host and path, to the target only: the check says how this server is,
+	// not another. 0 makes a redirect an answer like any other.
+	Redirects int
+
 	// Status lists the status codes that are well. Empty means 200 to 299.
 	Status []StatusRange
 	// Digest is the MD5 of the body in hexadecimal, as keepalived's genhash prints it. Empty means any body.
 	Digest string
+	// Text must be in the body, as far as that is searched (1 MiB).
+	Text string
+	// Regex must match the body, as far as that is searched (1 MiB).
+	Regex *Regex
+	// JSON lists values that the body must have. It must then be JSON of at most 1 MiB.
+	JSON []JSONValue
+	// Within is the longest time that the whole answer may take. 0 leaves it to the check's timeout.
+	Within time.Duration
 }
 
 // StatusRange is a range of HTTP status codes, both ends included.
@@ -56,66 +76,81 @@ func (r StatusRange) String() string {
 	return fmt.Sprintf("%d-%d", r.Low, r.High)
 }
 
-// Bounds that no honest server meets. A hostile one cannot make a check take more memory; time is bounded by the context.
-const (
-	maxHeader = 64 << 10
-	maxBody   = 1 << 20
-)
-
 // Check implements [Checker].
 func (c HTTP) Check(ctx context.Context) error {
 	if len(c.URLs) == 0 {
 		return errors.New("HTTP check without url")
 	}
-	for _, u := range c.URLs {
-		if err := c.get(ctx, u); err != nil {
+	var via wire = &wire1{http: &c}
+	if c.Protocol == HTTP2 {
+		via = &wire2{http: &c}
+	}
+	defer via.close()
+	for i := range c.URLs {
+		if err := c.ask(ctx, via, &c.URLs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c HTTP) get(ctx context.Context, u URL) error {
-	path := u.Path
-	if path == "" {
-		path = "/"
+// wire carries requests.
+type wire interface {
+	// roundTrip sends a request and gives the answer, whose body is read, and closed, before the next one.
+	roundTrip(ctx context.Context, r *request) (*http.Response, error)
+	close()
+}
+
+// request is one that is sent: a url's, or one that it redirects to.
+type request struct {
+	method, path, host string
+	header             http.Header
+	body               string
+}
+
+func (c HTTP) ask(ctx context.Context, via wire, u *URL) error {
+	r := &request{method: u.Method, path: u.Path, host: u.VirtualHost, header: u.Header, body: u.Body}
+	if r.method == "" {
+		r.method = http.MethodGet
 	}
-	address := c.scheme() + "://" + c.Addr.String() + path
-	where := "GET " + address
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if r.path == "" {
+		r.path = "/"
+	}
+	if r.host == "" {
+		r.host = c.address()
+	}
+	begin := time.Now()
+	err := c.follow(ctx, via, u, r)
+	if took := time.Since(begin); err == nil && u.Within > 0 && took > u.Within {
+		err = fmt.Errorf("answered after %v, want %v at most", took.Round(time.Microsecond), u.Within)
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", where, err)
-	}
-	req.Host = u.VirtualHost
-	req.Header.Set("User-Agent", "holdfast")
-	resp, err := c.transport().RoundTrip(req)
-	if err != nil {
-		return fmt.Errorf("%s: %w", where, cause(err))
-	}
-	defer resp.Body.Close()
-	digest, err := u.readBody(resp.Body)
-	if err != nil {
-		return fmt.Errorf("%s: status %d, then the body broke off: %w", where, resp.StatusCode, cause(err))
-	}
-	if !u.accepts(resp.StatusCode) {
-		return fmt.Errorf("%s: status %d, want %s", where, resp.StatusCode, u.wanted())
-	}
-	if !strings.EqualFold(digest, u.Digest) {
-		return fmt.Errorf("%s: digest %s, want %s", where, digest, u.Digest)
+		return fmt.Errorf("%s %s://%v%s: %w", r.method, c.scheme(), c.Addr, r.path, err)
 	}
 	return nil
 }
 
-// readBody reads a body to its end and gives its digest, which is empty when none is wanted.
-func (u URL) readBody(body io.Reader) (digest string, err error) {
-	body = io.LimitReader(body, maxBody)
-	if u.Digest == "" {
-		_, err = io.Copy(io.Discard, body)
-		return "", err
+// follow asks until an answer is no redirect any more, and judges that.
+func (c HTTP) follow(ctx context.Context, via wire, u *URL, r *request) error {
+	for hops := 0; ; hops++ {
+		if err := r.validate(); err != nil {
+			return err
+		}
+		resp, err := via.roundTrip(ctx, r)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		to := resp.Header.Get("Location")
+		if hops == u.Redirects || to == "" || resp.StatusCode/100 != 3 {
+			err := u.judge(ctx, resp)
+			resp.Body.Close()
+			return err
+		}
+		resp.Body.Close()
+		if err := r.redirect(c.scheme(), resp.StatusCode, to); err != nil {
+			return err
+		}
 	}
-	sum := md5.New()
-	_, err = io.Copy(sum, body)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 func (c HTTP) scheme() string {
@@ -125,49 +160,24 @@ func (c HTTP) scheme() string {
 	return "http"
 }
 
-// tlsConfig names the server also when nothing is sent: Go verifies by it.
-func (c HTTP) tlsConfig() *tls.Config {
-	if c.TLS == nil {
-		return nil
+// address is the target as a Host header has it.
+func (c HTTP) address() string {
+	a := c.Addr.String()
+	if zone := c.Addr.Addr().Zone(); zone != "" {
+		a = strings.Replace(a, "%"+zone, "", 1)
 	}
-	name := c.TLS.ServerName
-	if name == "" {
-		name = c.Addr.Addr().String() // an address is never sent
-	}
-	return &tls.Config{ServerName: name, InsecureSkipVerify: c.TLS.SkipVerify}
+	return a
 }
 
-// transport is made for one request: a check must see whether the server takes connections.
-func (c HTTP) transport() *http.Transport {
-	return &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-		TLSClientConfig:        c.tlsConfig(),
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeader,
+// ended says that time is up where that is why an error came.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrNotRun):
+		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return errTimedOut
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-}
-
-func (u URL) accepts(status int) bool {
-	for _, r := range u.status() {
-		if r.Low <= status && status <= r.High {
-			return true
-		}
-	}
-	return false
-}
-
-func (u URL) status() []StatusRange {
-	if len(u.Status) == 0 {
-		return []StatusRange{{200, 299}}
-	}
-	return u.Status
-}
-
-func (u URL) wanted() string {
-	var parts []string
-	for _, r := range u.status() {
-		parts = append(parts, r.String())
-	}
-	return strings.Join(parts, " or ")
+	return cause(err)
 }

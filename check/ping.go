@@ -3,10 +3,10 @@ package check
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"os"
 
@@ -18,28 +18,28 @@ import (
 // Ping is well when the host answers an ICMP echo request (PING_CHECK). It says nothing of any service there. It needs the
 // sysctl net.ipv4.ping_group_range to have the process's group, or CAP_NET_RAW.
 type Ping struct {
-	// Addr is the host.
+	// Addr is the host (connect_ip).
 	Addr netip.Addr
-	// Source is the local address to ask from. The zero Addr leaves the choice to the kernel.
+	// Source is the local address to ask from (bindto). The zero Addr leaves the choice to the kernel.
 	Source netip.Addr
+	// Interface and Mark are as in a [Target].
+	Interface string
+	Mark      uint32
 }
 
 // Check implements [Checker].
 func (c Ping) Check(ctx context.Context) error {
-	conn, to, err := c.open()
+	conn, err := c.open(ctx)
 	if err != nil {
 		return fmt.Errorf("ping %v: %w", c.Addr, err)
 	}
 	defer conn.Close()
+	defer until(ctx, conn)()
 	token := fmt.Appendf(nil, "holdfast %016x", rand.Uint64())
-	if err := c.ask(conn, to, token); err != nil {
-		return fmt.Errorf("ping %v: %w", c.Addr, cause(err))
+	if _, err := conn.Write(c.question(token)); err != nil {
+		return fmt.Errorf("ping %v: %w", c.Addr, ended(ctx, err))
 	}
-	read := func(b []byte) (int, error) {
-		n, _, err := conn.ReadFrom(b)
-		return n, err
-	}
-	answered, err := await(ctx, conn.SetDeadline, read, make([]byte, 1500), func(b []byte) bool { return c.answers(b, token) })
+	answered, err := await(ctx, conn.Read, make([]byte, 576), func(b []byte) bool { return c.answers(b, token) })
 	switch {
 	case err != nil:
 		return fmt.Errorf("ping %v: %w", c.Addr, err)
@@ -49,53 +49,37 @@ func (c Ping) Check(ctx context.Context) error {
 	return nil
 }
 
-// open prefers the socket that needs no privilege.
-func (c Ping) open() (*icmp.PacketConn, net.Addr, error) {
-	datagram, raw, local := "udp4", "ip4:icmp", "0.0.0.0"
-	if c.Addr.Is6() {
-		datagram, raw, local = "udp6", "ip6:ipv6-icmp", "::"
+// notAllowed explains a socket that this process may not have.
+func notAllowed(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w: set net.ipv4.ping_group_range, or give CAP_NET_RAW", cause(err))
 	}
-	if c.Source.IsValid() {
-		local = c.Source.String()
-	}
-	ip := net.IP(c.Addr.AsSlice())
-	conn, err := icmp.ListenPacket(datagram, local)
-	if err == nil {
-		return conn, &net.UDPAddr{IP: ip, Zone: c.Addr.Zone()}, nil
-	}
-	conn, rawErr := icmp.ListenPacket(raw, local)
-	if rawErr != nil {
-		if errors.Is(rawErr, os.ErrPermission) {
-			err = fmt.Errorf("%w: set net.ipv4.ping_group_range, or give CAP_NET_RAW", rawErr)
-		}
-		return nil, nil, err
-	}
-	return conn, &net.IPAddr{IP: ip, Zone: c.Addr.Zone()}, nil
+	return fmt.Errorf("%w: %w", ErrNotRun, err)
 }
 
-func (c Ping) ask(conn *icmp.PacketConn, to net.Addr, token []byte) error {
-	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: os.Getpid() & 0xffff, Seq: 1, Data: token}}
+// question is an echo request. A kernel that gives the socket its identifier puts that in; a kernel that does not leaves it
+// to us to know our answers, by the token.
+func (c Ping) question(token []byte) []byte {
+	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: rand.IntN(1 << 16), Seq: 1, Data: token}}
 	if c.Addr.Is6() {
 		m.Type = ipv6.ICMPTypeEchoRequest
 	}
-	b, err := m.Marshal(nil) // the kernel fills the checksum of IPv6
-	if err != nil {
-		return err
-	}
-	_, err = conn.WriteTo(b, to)
-	return err
+	b, _ := m.Marshal(nil) // the kernel fills the checksum of IPv6; there is nothing that could fail
+	return b
 }
 
-// answers knows an answer by what we had it send back: a raw socket hears the pings of others too.
+// answers knows an answer by what we had it send back: a raw socket hears the pings of others too. That of IPv4 has the IP
+// header before it.
 func (c Ping) answers(b, token []byte) bool {
-	protocol := 1
+	want := byte(ipv4.ICMPTypeEchoReply)
 	if c.Addr.Is6() {
-		protocol = 58
+		want = 129
+	} else if len(b) > 0 && b[0]>>4 == 4 {
+		header := int(b[0]&0x0f) * 4
+		if header < 20 || len(b) < header {
+			return false
+		}
+		b = b[header:]
 	}
-	m, err := icmp.ParseMessage(protocol, b)
-	if err != nil || m.Type != ipv4.ICMPTypeEchoReply && m.Type != ipv6.ICMPTypeEchoReply {
-		return false
-	}
-	echo, ok := m.Body.(*icmp.Echo)
-	return ok && bytes.Equal(echo.Data, token)
+	return len(b) >= 8+len(token) && b[0] == want && binary.BigEndian.Uint16(b[6:]) == 1 && bytes.Equal(b[8:8+len(token)], token)
 }

@@ -5,47 +5,44 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"sync"
 	"syscall"
-	"time"
 )
 
 // exchange sends a datagram and gives every answer to accept, until that is done, an error comes (such as that the port is
 // unreachable), or ctx ends: then answered is false.
 func (t Target) exchange(ctx context.Context, query []byte, accept func(reply []byte) (done bool)) (answered bool, err error) {
-	var d net.Dialer
-	if t.Source.IsValid() {
-		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.Source, 0))
-	}
-	conn, err := d.DialContext(ctx, "udp", t.Addr.String())
+	conn, err := t.open(ctx, "udp")
 	if err != nil {
-		return false, cause(err)
+		return false, err
 	}
 	defer conn.Close()
+	defer until(ctx, conn)()
 	if _, err := conn.Write(query); err != nil {
 		return false, cause(err)
 	}
-	return await(ctx, conn.SetDeadline, conn.Read, make([]byte, 1<<16), accept)
+	buf := datagrams.Get().(*[1 << 16]byte)
+	defer datagrams.Put(buf)
+	return await(ctx, conn.Read, buf[:], accept)
 }
 
-// await reads answers into buf until one is accepted, reading fails, or ctx ends, which it makes known to the socket by a
-// deadline.
-func await(ctx context.Context, setDeadline func(time.Time) error, read func([]byte) (int, error), buf []byte, accept func([]byte) bool) (answered bool, err error) {
-	defer context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })()
-	for {
+// datagrams are buffers for the longest there is.
+var datagrams = sync.Pool{New: func() any { return new([1 << 16]byte) }}
+
+// await reads answers into buf until one is accepted, reading fails, or ctx ends, which the socket knows by a deadline.
+func await(ctx context.Context, read func([]byte) (int, error), buf []byte, accept func([]byte) bool) (answered bool, err error) {
+	for ctx.Err() == nil { // a flood of answers does not keep the deadline from being seen
 		n, err := read(buf)
 		switch {
 		case err == nil:
 			if accept(buf[:n]) {
 				return true, nil
 			}
-		case ctx.Err() != nil:
-			return false, nil
-		default:
+		case ctx.Err() == nil:
 			return false, cause(err)
 		}
 	}
+	return false, nil
 }
 
 // UDP sends a datagram (UDP_CHECK). It is not well when the server's host says that the port is unreachable, nor, with a Reply,
@@ -67,12 +64,15 @@ type Reply struct {
 }
 
 func (r *Reply) fits(b []byte) error {
-	if len(b) < max(r.Min, len(r.Data)) || r.Max > 0 && len(b) > r.Max {
-		return fmt.Errorf("answer has %d bytes, want %d to %d", len(b), max(r.Min, len(r.Data)), r.Max)
+	if least := max(r.Min, len(r.Data)); len(b) < least {
+		return fmt.Errorf("answer has %d bytes, want %d at least", len(b), least)
+	}
+	if r.Max > 0 && len(b) > r.Max {
+		return fmt.Errorf("answer has %d bytes, want %d at most", len(b), r.Max)
 	}
 	for i, want := range r.Data {
 		mask := byte(0xff)
-		if r.Mask != nil {
+		if i < len(r.Mask) {
 			mask = r.Mask[i]
 		}
 		if b[i]&mask != want&mask {

@@ -14,6 +14,8 @@ type Config struct {
 	ServerGroups   []*ServerGroup
 	Scripts        []*Script
 	Trackers       []Tracker
+	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
+	ClientCertificate, ClientKey string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.
 	NotHeld Diagnostics
 	// Effective and Accepted count the statements that do something here and those that are read and do not.

@@ -43,8 +43,8 @@ func keywordDoc() string {
 			effective++
 		}
 	}
-	fmt.Fprintf(&b, "# Keywords\n\nEvery keyword of keepalived 2.4, %d rows, of which %d are effective here. The others are read and checked; the last column\n"+
-		"says what is lost. This page is made from the code: `UPDATE=1 go test ./config`.\n", len(all), effective)
+	fmt.Fprintf(&b, "# Keywords\n\nEvery keyword of keepalived 2.4 and those that only Holdfast has, %d rows, of which %d are effective here. The others are read\n"+
+		"and checked; the last column says what is lost. This page is made from the code: `UPDATE=1 go test ./config`.\n", len(all), effective)
 	block := "-"
 	for _, k := range all {
 		if k.Block != block {
@@ -57,10 +57,13 @@ func keywordDoc() string {
 }
 
 func (k *Keyword) status() string {
-	if k.Effective {
-		return "effective"
+	if !k.Effective {
+		return k.Reason
 	}
-	return k.Reason
+	if k.Reason != "" {
+		return "effective; " + k.Reason
+	}
+	return "effective"
 }
 
 // cell makes text fit for a table.

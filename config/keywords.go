@@ -34,6 +34,12 @@ var globalKeywords = map[string]setter[Global]{
 	"notification_email":      func(_ *decoder, n *Node, g *Global) { g.Recipients += len(n.Block) },
 }
 
+// sslKeywords are the client's part. The rest has no effect, which is told.
+var sslKeywords = map[string]setter[Config]{
+	"certificate": text(func(c *Config) *string { return &c.ClientCertificate }),
+	"key":         text(func(c *Config) *string { return &c.ClientKey }),
+}
+
 // block is what the statement's block holds.
 func (n *Node) block() *block { return n.keyword.inside }
 
@@ -66,6 +72,9 @@ func init() { // the tables refer to each other
 			decodeBlock(d, n.block(), n.Block, v, instanceKeywords)
 			c.Instances = append(c.Instances, v)
 		},
+		"SSL": func(d *decoder, n *Node, c *Config) {
+			decodeBlock(d, n.block(), n.Block, c, sslKeywords)
+		},
 		"virtual_server":       decodeVirtualServer,
 		"virtual_server_group": decodeServerGroup,
 		"vrrp_sync_group":      decodeSyncGroup,
@@ -76,6 +85,7 @@ func init() { // the tables refer to each other
 		"bfd_instance":         decodeNamed("bfd"),
 	}
 	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("SSL", sslKeywords)
 	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
 		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")

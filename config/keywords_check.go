@@ -1,9 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/pcre"
 )
 
 var policyKeywords = map[string]setter[policy]{
@@ -42,6 +47,9 @@ func checkTable(kind string) map[string]setter[Check] {
 			}
 			c.Source = d.v.addr
 		},
+		"bind_port":    number(func(c *Check) *int { return &c.SourcePort }),
+		"bind_if":      text(func(c *Check) *string { return &c.Interface }),
+		"fwmark":       func(d *decoder, _ *Node, c *Check) { c.Mark = uint32(d.v.number) },
 		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
 		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
 		"user":         func(_ *decoder, n *Node, c *Check) { c.User, c.Group = userGroup(n) },
@@ -56,11 +64,21 @@ func checkTable(kind string) map[string]setter[Check] {
 		"helo_name":        text(func(c *Check) *string { return &c.Helo }),
 		"type":             text(func(c *Check) *string { return &c.DNSType }),
 		"name":             func(d *decoder, n *Node, c *Check) { checkDomain(d, n); c.DNSName = n.Words[1].Text },
-		"enable_sni":       flag(func(c *Check) *bool { return &c.sni }),
-		"sni_name":         text(func(c *Check) *string { return &c.ServerName }),
+		"enable_sni":       flag(func(c *Check) *bool { return &c.SNI }),
+		"sni_name":         func(d *decoder, _ *Node, c *Check) { c.ServerName, c.SNI = cmp.Or(d.v.text, c.ServerName), true },
+		"http_protocol":    func(d *decoder, _ *Node, c *Check) { c.Protocol = strings.ToUpper(d.v.text) },
+		"fast_recovery":    func(*decoder, *Node, *Check) {}, // each check asks every url: there is nothing to wait for
+		"tls_compliant":    flag(func(c *Check) *bool { return &c.TLS.Compliant }),
+		"tls_verify":       flag(func(c *Check) *bool { return &c.TLS.Verify }),
+		"tls_ca":           text(func(c *Check) *string { return &c.TLS.CA }),
+		"tls_min_days":     number(func(c *Check) *int { return &c.TLS.MinDays }),
+		"tls_certificate":  text(func(c *Check) *string { return &c.TLS.Certificate }),
+		"tls_key":          text(func(c *Check) *string { return &c.TLS.Key }),
+		"starttls":         flag(func(c *Check) *bool { return &c.StartTLS }),
 		"url": func(d *decoder, n *Node, c *Check) {
-			u := &URL{Pos: n.Pos, end: n.End}
+			u := &URL{Pos: n.Pos, end: n.End, regex: Regex{MaxOffset: -1}}
 			decodeBlock(d, n.block(), n.Block, u, urlKeywords)
+			d.finishURL(u)
 			c.URLs = append(c.URLs, u)
 		},
 	}, func(c *Check) *policy { return &c.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup", "alpha")
@@ -71,6 +89,11 @@ func checkTable(kind string) map[string]setter[Check] {
 		fallthrough
 	case "SSL_GET":
 		return withPolicy(table, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
+	case "SMTP_CHECK":
+		table["host"] = func(_ *decoder, n *Node, c *Check) { c.hosts = append(c.hosts, n) }
+	case "PING_CHECK":
+		delete(table, "connect_port") // there are no ports
+		delete(table, "bind_port")
 	case "FILE_CHECK":
 		table["track_file"] = checkTracks("file")
 	case "BFD_CHECK":
@@ -80,11 +103,81 @@ func checkTable(kind string) map[string]setter[Check] {
 }
 
 var urlKeywords = map[string]setter[URL]{
-	"path":        text(func(u *URL) *string { return &u.Path }),
-	"virtualhost": text(func(u *URL) *string { return &u.VirtualHost }),
-	"status_code": func(d *decoder, n *Node, u *URL) { u.Status = append(u.Status, d.statusCodes(n)...) },
-	"digest":      func(d *decoder, n *Node, u *URL) { checkDigest(d, n); u.Digest, u.Matches = n.Words[1].Text, true },
-	"regex":       func(_ *decoder, _ *Node, u *URL) { u.Matches = true },
+	"path":             text(func(u *URL) *string { return &u.Path }),
+	"virtualhost":      text(func(u *URL) *string { return &u.VirtualHost }),
+	"status_code":      func(d *decoder, n *Node, u *URL) { u.Status = append(u.Status, d.statusCodes(n)...) },
+	"digest":           func(d *decoder, n *Node, u *URL) { checkDigest(d, n); u.Digest, u.Matches = n.Words[1].Text, true },
+	"regex":            decodeRegex,
+	"regex_no_match":   func(_ *decoder, _ *Node, u *URL) { u.regex.NoMatch = true },
+	"regex_min_offset": number(func(u *URL) *int { return &u.regex.MinOffset }),
+	"regex_max_offset": number(func(u *URL) *int { return &u.regex.MaxOffset }),
+	"regex_options":    decodeRegexOptions,
+	"regex_stack":      func(d *decoder, n *Node, _ *URL) { checkRegexStack(d, n) },
+	"tls_compliant":    flag(func(u *URL) *bool { return &u.compliant }),
+	"method":           text(func(u *URL) *string { return &u.Method }),
+	"header":           func(d *decoder, n *Node, u *URL) { u.Header = d.pair(n, u.Header) },
+	"body":             text(func(u *URL) *string { return &u.Body }),
+	"redirects":        number(func(u *URL) *int { return &u.Redirects }),
+	"text":             func(d *decoder, _ *Node, u *URL) { u.Text, u.Matches = d.v.text, true },
+	"json":             func(d *decoder, n *Node, u *URL) { u.JSON, u.Matches = d.pair(n, u.JSON), true },
+	"within":           timer(func(u *URL) *time.Duration { return &u.Within }),
+}
+
+// pair reads two words and adds them to a list.
+func (d *decoder) pair(n *Node, list [][2]string) [][2]string {
+	words := n.Values()
+	if len(words) != 2 {
+		d.errorf(n.Pos, "bad-value", "quote a value that has blanks", "%s takes two words, and has %d", d.keyword, len(words))
+		return list
+	}
+	return append(list, [2]string{words[0].Text, words[1].Text})
+}
+
+// decodeRegex reads a pattern. Its backslashes are taken by the configuration's own escapes, so that what is meant for the
+// pattern is written twice.
+func decodeRegex(d *decoder, n *Node, u *URL) {
+	if len(d.v.script) != 1 {
+		d.errorf(n.Pos, "bad-value", "quote it", "regex takes one word, and has %d", len(d.v.script))
+		return
+	}
+	if escape := lostEscape.FindString(d.v.script[0]); escape != "" {
+		d.warnf(n.Words[1].Pos, "lost-backslash", "write \\"+escape[len(escape)-2:], "regex: the backslash of %s is read as an escape of the configuration, and the pattern does not see it", escape[len(escape)-2:])
+	}
+	u.regex.Pattern, u.regex.pos, u.Matches = unescape(d.v.script[0]), n.Words[1].Pos, true
+	u.Regex = &u.regex
+}
+
+// lostEscape is one backslash, not two, before what a pattern would want it for.
+var lostEscape = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\\[dDwWsSBAzZhRQ.*+?()|^$[\]{}]`)
+
+func decodeRegexOptions(d *decoder, n *Node, u *URL) {
+	for _, w := range n.Values() {
+		option, ok := d.oneOf(w, regexOptions)
+		if !ok {
+			continue
+		}
+		if !pcre.Supported(option) {
+			d.notHeld(w.Pos, "regex_options: %s is not known here: the pattern would mean something else", option)
+			continue
+		}
+		u.regex.Options = append(u.regex.Options, option)
+	}
+}
+
+// finishURL looks at a regex as a whole.
+func (d *decoder) finishURL(u *URL) {
+	r := &u.regex
+	switch {
+	case u.Regex == nil && (r.NoMatch || len(r.Options) > 0 || r.MinOffset != 0 || r.MaxOffset >= 0):
+		d.warnf(u.Pos, "regex-missing", "add regex PATTERN", "the url has options of a regex and no regex; they are ignored")
+	case u.Regex == nil:
+	case r.MaxOffset >= 0 && r.MinOffset > r.MaxOffset:
+		d.errorf(r.pos, "bad-value", "", "regex_min_offset %d is above regex_max_offset %d: nothing could match", r.MinOffset, r.MaxOffset)
+	default:
+		if _, err := pcre.Compile(r.Pattern, r.Options...); err != nil {
+			d.errorf(r.pos, "bad-regex", "", "regex %s: %v", quoted(r.Pattern), err)
+		}
+	}
 }
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
@@ -101,7 +194,19 @@ func decodeCheck(d *decoder, n *Node, r *RealServer) {
 		d.cfg.Accepted += d.cfg.Effective - before
 		d.cfg.Effective = before
 	}
-	r.Checks = append(r.Checks, c)
+	r.Checks = append(append(r.Checks, c), d.hostChecks(c)...)
+}
+
+// hostChecks are one more check for each host block of a SMTP_CHECK, with what the check says around it.
+func (d *decoder) hostChecks(c *Check) (more []*Check) {
+	for _, n := range c.hosts {
+		d.warnf(n.Pos, "deprecated", "write one SMTP_CHECK for each", "host is deprecated: it is one more SMTP_CHECK with the options of both")
+		one := *c
+		one.Pos, one.end, one.hosts = n.Pos, n.End, nil
+		decodeBlock(d, n.block(), n.Block, &one, checkKeywords[c.Kind])
+		more = append(more, &one)
+	}
+	return more
 }
 
 // checkTracks reads the name of what a checker looks at, which stands above it.

@@ -99,8 +99,9 @@ func initServers() {
 	setDecoded("virtual_server/real_server", realKeywords, checkKinds[checksThatRun:]...)
 	for _, kind := range checkKinds[:checksThatRun] {
 		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind])
-		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "regex")
+		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "regex_stack")
 	}
+	setDecoded("virtual_server/real_server/SMTP_CHECK/host", checkKeywords["SMTP_CHECK"])
 }
 
 // schedulerFlag is a flag that one scheduler has.

@@ -55,8 +55,12 @@ func loses(k *Keyword) loss {
 		return loss{Warning, ": nothing is run or written", "", false}
 	case strings.HasPrefix(k.Name, "track_"):
 		return loss{Warning, ": it cannot move an instance", "", false}
-	case strings.HasPrefix(k.Name, "regex"):
-		return loss{Warning, ": the body is not searched", "", false}
+	case k.Name == "regex_stack":
+		return loss{Note, ": there is no stack to size", "", false}
+	case k.Block == "SSL" && k.Name == "ca":
+		return loss{Note, ": keepalived verifies nothing by it", "write tls_verify and tls_ca into the SSL_GET", false}
+	case k.Block == "SSL":
+		return loss{Warning, ": an encrypted key cannot be read", "decrypt the key", true}
 	}
 	return loss{severity: Note}
 }

@@ -49,6 +49,9 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		r.Addr = v.destinationAddr(r)
 		for _, c := range r.Checks {
 			c.resolve(v, r)
+			if c.TLS.Certificate == "" {
+				c.TLS.Certificate, c.TLS.Key = d.cfg.ClientCertificate, d.cfg.ClientKey
+			}
 			if c.Kind == "MISC_CHECK" {
 				c.resolveScript(d.cfg.Global)
 			}
@@ -158,12 +161,14 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer) {
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
 	c.Addr = c.target(r)
 	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
-	if c.sni && c.ServerName == "" {
-		c.ServerName = cmp.Or(c.virtualhost, v.virtualhost) // the real server's is skipped, as keepalived does
+	c.Protocol = cmp.Or(c.Protocol, "1.0")
+	if len(c.Pattern) > 0 && c.ReplyMax == 0 {
+		c.ReplyMax = 255
 	}
 	c.DNSType = cmp.Or(c.DNSType, "SOA")
 	for _, u := range c.URLs {
 		u.VirtualHost = cmp.Or(u.VirtualHost, host)
+		c.TLS.Compliant = c.TLS.Compliant || u.compliant
 	}
 }
 

@@ -27,10 +27,12 @@ type Keyword struct {
 	Default   string
 	// Alias says that the keyword is deprecated, or another spelling.
 	Alias string
-	// Since is the release that has it first, where known.
+	// Since is the release of keepalived that has it first, where known. "Holdfast" marks those that keepalived does not have:
+	// it reports and skips them.
 	Since   string
 	Meaning string
 	// Effective says that the keyword does something here. If not, it is read and checked, and Reason says why nothing follows.
+	// Of one that keepalived does not have, Reason says so.
 	Effective bool
 	Reason    string
 
@@ -114,6 +116,8 @@ func keywordOf(f []string) Keyword {
 	if k.Effective = effective(k.Block, k.Name); !k.Effective {
 		k.lost = loses(&k)
 		k.Reason = k.lost.reason()
+	} else if k.Since == "Holdfast" {
+		k.Reason = "Holdfast only: keepalived does not know it"
 	}
 	return k
 }

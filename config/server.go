@@ -83,8 +83,15 @@ type Check struct {
 	Command, Args []string
 	User, Group   string
 	Tracks        string
-	// ServerName is the name of a SSL_GET for SNI, empty for none: sni_name, or with enable_sni the virtualhost.
+	// Protocol is the http_protocol of an HTTP_GET or SSL_GET, 1.0 unless said otherwise.
+	Protocol string
+	// SNI says that a SSL_GET sends the name that it asks for: ServerName (sni_name), or without one the url's virtualhost.
+	SNI        bool
 	ServerName string
+	// TLS is what else a SSL_GET says of TLS.
+	TLS TLS
+	// StartTLS is starttls of a SMTP_CHECK.
+	StartTLS bool
 	// Helo is helo_name; DNSName and DNSType are the question of a DNS_CHECK, "." and SOA unless said otherwise.
 	Helo             string
 	DNSName, DNSType string
@@ -94,9 +101,13 @@ type Check struct {
 	Pattern, Mask      []byte
 	ReplyMin, ReplyMax int
 	// Addr is where to connect: connect_ip and connect_port, else the real server's.
-	Addr   netip.AddrPort
-	Source netip.Addr // bindto
-	URLs   []*URL
+	Addr netip.AddrPort
+	// Source and SourcePort are bindto and bind_port, Interface is bind_if, Mark is fwmark.
+	Source     netip.Addr
+	SourcePort int
+	Interface  string
+	Mark       uint32
+	URLs       []*URL
 	// Alpha makes the server count as down until its first success.
 	Alpha bool
 	// Retry is how many more attempts follow a first failure.
@@ -107,10 +118,22 @@ type Check struct {
 	port        int
 	timed       time.Duration // misc_timeout
 	first       bool          // of its kind in its service
-	sni         bool          // enable_sni
 	end         Pos
+	hosts       []*Node // of a SMTP_CHECK
 	virtualhost string
 	policy      policy
+}
+
+// TLS is what a check says of TLS. Files are named, not read.
+type TLS struct {
+	// Verify is tls_verify, with CA (tls_ca; empty for the host's) and MinDays (tls_min_days).
+	Verify  bool
+	CA      string
+	MinDays int
+	// Certificate and Key are tls_certificate and tls_key, those of the SSL block unless said otherwise.
+	Certificate, Key string
+	// Compliant is tls_compliant, of the check or of one of its urls.
+	Compliant bool
 }
 
 // URL is one url of an HTTP_GET.
@@ -118,13 +141,38 @@ type URL struct {
 	Pos
 	Path        string
 	VirtualHost string
+	// Method, Header (NAME and VALUE), Body and Redirects are those of the request.
+	Method    string
+	Header    [][2]string
+	Body      string
+	Redirects int
 	// Status lists the codes that are well; empty means 200 to 299.
 	Status []StatusRange
 	Digest string // MD5 in hexadecimal
-	// Matches says that the url has a digest or a regex.
+	// Regex is nil for none.
+	Regex *Regex
+	// Text must be in the body, JSON lists pointers and the values there.
+	Text string
+	JSON [][2]string
+	// Within is the longest time that the answer may take, 0 for any.
+	Within time.Duration
+	// Matches says that the url looks at the body: it has a digest, a regex, text or JSON.
 	Matches bool
 
-	end Pos
+	end       Pos
+	regex     Regex // as it is read, in any order
+	compliant bool
+}
+
+// Regex is a regex with its options.
+type Regex struct {
+	Pattern   string
+	Options   []string
+	NoMatch   bool
+	MinOffset int
+	MaxOffset int // -1 for none
+
+	pos Pos
 }
 
 // StatusRange is a range of status codes, both ends included.

@@ -14,7 +14,7 @@ func init() {
 	specials = map[string]func(*decoder, *Node){
 		"lb_kind": checkMethod, "lvs_method": checkMethod, "sorry_server_lvs_method": checkMethod,
 		"weight": checkWeight, "init_file": checkInitFile, "digest": checkDigest, "status_code": func(d *decoder, n *Node) { d.statusCodes(n) },
-		"regex_options": checkRegexOptions, "regex_stack": checkRegexStack, "name": checkDomain,
+		"name":          checkDomain,
 		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
 		"smtp_server": checkHostPort, "lvs_timeouts": checkTimeouts, "lvs_sync_daemon": checkSyncDaemon, "vrrp_rx_bufs_policy": checkBufferPolicy,
 		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
@@ -129,12 +129,6 @@ func statusCode(text string) (code int, ok bool) {
 var regexOptions = strings.Fields(`allow_empty_class alt_bsux auto_callout caseless dollar_endonly dotall dupnames extended firstline
 	match_unset_backref multiline never_ucp never_utf no_auto_capture no_auto_possess no_dotstar_anchor no_start_optimize ucp ungreedy utf
 	never_backslash_c alt_circumflex alt_verbnames use_offset_limit`)
-
-func checkRegexOptions(d *decoder, n *Node) {
-	for _, w := range n.Values() {
-		d.oneOf(w, regexOptions)
-	}
-}
 
 func checkRegexStack(d *decoder, n *Node) {
 	if len(n.Values()) < 2 {

@@ -329,7 +329,25 @@ func (v *VirtualServer) hasFamily(is6 bool) bool {
 	return false
 }
 
+// validateConnection looks at how a check connects.
+func (d *decoder) validateConnection(c *Check) {
+	a := c.Addr.Addr()
+	if a.Is6() && a.IsLinkLocalUnicast() && c.Interface == "" && c.Runs && c.Kind != "MISC_CHECK" {
+		d.errorf(c.Pos, "missing-keyword", "add bind_if IF", "%s of the link-local address %v needs an interface to ask by", c.Kind, a)
+	}
+	if c.SourcePort != 0 && !c.Source.IsValid() {
+		d.warnf(c.Pos, "no-effect", "add bindto ADDR", "%s: bind_port has no effect without bindto", c.Kind)
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		d.errorf(c.Pos, "missing-keyword", "", "%s: a client certificate needs a key, and a key a certificate", c.Kind)
+	}
+	if c.TLS.CA != "" && !c.TLS.Verify {
+		d.warnf(c.Pos, "no-effect", "add tls_verify", "%s: tls_ca has no effect without tls_verify", c.Kind)
+	}
+}
+
 func (d *decoder) validateCheck(c *Check) {
+	d.validateConnection(c)
 	switch c.Kind {
 	case "HTTP_GET", "SSL_GET":
 		if len(c.URLs) == 0 {
@@ -339,6 +357,10 @@ func (d *decoder) validateCheck(c *Check) {
 			if u.Path == "" {
 				d.errorf(u.end, "missing-keyword", "add path /", "the url of line %d has no path", u.Line)
 			}
+		}
+	case "UDP_CHECK":
+		if c.ReplyMax != 0 && c.ReplyMin > c.ReplyMax {
+			d.errorf(c.Pos, "bad-value", "", "min_reply_length %d is above max_reply_length %d: no answer could fit", c.ReplyMin, c.ReplyMax)
 		}
 	case "MISC_CHECK":
 		if len(c.Command) == 0 {
