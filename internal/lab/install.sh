@@ -5,7 +5,7 @@ set -eu
 
 # command:package
 wanted='linux.uml:user-mode-linux keepalived:keepalived nginx:nginx-light ipvsadm:ipvsadm tcpdump:tcpdump
-modprobe:kmod ip:iproute2 nft:nftables ping:iputils-ping gcc:gcc'
+modprobe:kmod ip:iproute2 vtysh:frr nft:nftables ping:iputils-ping gcc:gcc'
 
 missing=
 PATH=$PATH:/usr/sbin:/sbin

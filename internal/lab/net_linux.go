@@ -77,6 +77,12 @@ func (n *Net) Host(name string, addrs ...string) *Host {
 	return h
 }
 
+// Join gives the test itself an address on the switch ("10.0.0.9/24"): what it opens outside of hosts is there then.
+func (n *Net) Join(addr string) {
+	n.t.Helper()
+	n.must(ip("addr", "add", addr, "dev", n.bridge, "nodad"))
+}
+
 // hostSysctls make a host that answers at once: no duplicate address detection, no reverse path filter.
 var hostSysctls = map[string]string{
 	"net.ipv4.conf.all.rp_filter":      "0",
