@@ -1,17 +1,19 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strconv"
 )
 
 // Checker asks one server once whether it is well.
 //
 // Check returns nil when it is, and an error fit for a log line when it is not. It returns soon after ctx ends. It may be
 // called from any goroutine, but not twice at once.
+//
+// A Checker may have more methods, which a [Monitor] finds by itself: see [Reporter], [Watcher], [Keyer] and [io.Closer]. One
+// that has Close is closed when no probe uses it any more, and when Run ends.
 type Checker interface {
 	Check(ctx context.Context) error
 }
@@ -22,139 +24,94 @@ type CheckerFunc func(ctx context.Context) error
 // Check calls f.
 func (f CheckerFunc) Check(ctx context.Context) error { return f(ctx) }
 
-// Policy says how often a [Probe] checks and how patient it is. The names are keepalived's.
-type Policy struct {
-	// DelayLoop is the time from the end of one check to the start of the next. 0 means 60 s.
-	DelayLoop time.Duration
-	// Retry is how many more failures after a first one it takes to be down. 0 means that the first one counts.
-	Retry int
-	// DelayBeforeRetry is the time from a failure to the retry. 0 means 1 s, a negative value none.
-	DelayBeforeRetry time.Duration
-	// Timeout bounds one check as a whole. 0 means 5 s.
-	Timeout time.Duration
-	// Warmup is the most that is added at random to the second before the first check, so that not all start at once.
-	// 0 means DelayLoop, a negative value none.
-	Warmup time.Duration
-	// Rise is how many successes in a row it takes to be up again. 0 means 1.
-	Rise int
+// Reporter is a [Checker] that has more to say than whether the server is well. A Monitor calls Report in place of Check, by
+// the same rules.
+type Reporter interface {
+	Checker
+	Report(ctx context.Context) (Report, error)
 }
 
-func (p Policy) delayLoop() time.Duration { return cmp.Or(p.DelayLoop, 60*time.Second) }
-func (p Policy) delayBeforeRetry() time.Duration {
-	return max(cmp.Or(p.DelayBeforeRetry, time.Second), 0)
+// Report is what a check says beside its verdict. The zero value says nothing.
+type Report struct {
+	// Weight is the weight that the server should have. It counts while the probe is up.
+	Weight Weight
+	// Detail is what was seen, in a few words: for logs, events and the status.
+	Detail string
 }
-func (p Policy) timeout() time.Duration { return cmp.Or(p.Timeout, 5*time.Second) }
-func (p Policy) warmup() time.Duration  { return max(cmp.Or(p.Warmup, p.delayLoop()), 0) }
-func (p Policy) rise() int              { return max(p.Rise, 1) }
 
-// Validate reports values out of range.
-func (p Policy) Validate() error {
-	if p.DelayLoop < 0 || p.Timeout < 0 || p.Retry < 0 || p.Rise < 0 {
-		return fmt.Errorf("check: policy %+v: only Warmup and DelayBeforeRetry may be negative", p)
+// Watcher is a [Checker] that need not be asked again and again: it tells by itself.
+type Watcher interface {
+	Checker
+	// Watch calls tell at once and then for each change, from any goroutine, until ctx ends. What it tells is the verdict: no
+	// retries, no rise. A Watch that returns before its time says with its error that nothing is known any more; this counts
+	// as a failure and Watch is called again after the policy's DelayBeforeRetry.
+	Watch(ctx context.Context, tell func(Report, error)) error
+}
+
+// Keyer is a [Checker] that can be told from others by a text: those of one type with one Key ask the same question. Probes
+// that ask the same under the same policy share one check. Checkers that Go can compare need no Key; pointers are the same
+// when they point to the same. Others share nothing.
+type Keyer interface {
+	Checker
+	Key() string
+}
+
+// ErrInconclusive is what an error of a Check wraps when the check could not be made, for reasons that say nothing of the
+// server: the verdict stays as it is, and the check is made again a delay loop later. A process that has run out of
+// descriptors is such a reason, and a Monitor knows it by itself.
+var ErrInconclusive = errors.New("check: inconclusive")
+
+// Weight is what a check says about the weight that its server should have. The zero value says nothing. Weights can be
+// compared.
+type Weight struct {
+	kind weightKind
+	n    int
+}
+
+type weightKind uint8
+
+const (
+	weightNone weightKind = iota
+	weightOffset
+	weightAbsolute
+	weightPercent
+)
+
+// Offset adds n, which may be negative, to the configured weight.
+func Offset(n int) Weight { return Weight{weightOffset, n} }
+
+// Absolute is n in place of the configured weight. Where several checks of a server have something to say, what each changes
+// is added up.
+func Absolute(n int) Weight { return Weight{weightAbsolute, n} }
+
+// Percent is so much of the configured weight; 0 drains the server.
+func Percent(n int) Weight { return Weight{weightPercent, n} }
+
+// Change is what w adds to the configured weight. The sum may be negative, which a server's weight cannot.
+func (w Weight) Change(configured int) int {
+	switch w.kind {
+	case weightOffset:
+		return w.n
+	case weightAbsolute:
+		return w.n - configured
+	case weightPercent:
+		return int(int64(configured)*int64(w.n)/100) - configured
 	}
-	return nil
+	return 0
 }
 
-// Detection is the longest time from the death of a server, silent ever after, to the verdict: it dies just after a check,
-// and then every attempt runs into its timeout.
-func (p Policy) Detection() time.Duration {
-	return p.delayLoop() + p.timeout() + time.Duration(p.Retry)*(p.delayBeforeRetry()+p.timeout())
+// String is "+3", "8", "50%", or nothing.
+func (w Weight) String() string {
+	switch w.kind {
+	case weightOffset:
+		return fmt.Sprintf("%+d", w.n)
+	case weightAbsolute:
+		return strconv.Itoa(w.n)
+	case weightPercent:
+		return strconv.Itoa(w.n) + "%"
+	}
+	return ""
 }
 
-// Arithmetic prints how Detection comes about.
-func (p Policy) Arithmetic() string {
-	if p.Retry == 0 {
-		return fmt.Sprintf("%v delay loop + %v timeout = %v", p.delayLoop(), p.timeout(), p.Detection())
-	}
-	return fmt.Sprintf("%v delay loop + %v timeout + %d x (%v before retry + %v timeout) = %v",
-		p.delayLoop(), p.timeout(), p.Retry, p.delayBeforeRetry(), p.timeout(), p.Detection())
-}
-
-// Probe is a checker at work under a policy.
-type Probe struct {
-	// ID identifies the probe in its Monitor.
-	ID      string
-	Checker Checker
-	Policy  Policy
-	// Alpha makes the probe start as down; otherwise it counts as up until the first verdict.
-	Alpha bool
-}
-
-// Validate reports what is missing or out of range.
-func (p Probe) Validate() error {
-	if p.ID == "" {
-		return errors.New("check: probe without ID")
-	}
-	if p.Checker == nil {
-		return fmt.Errorf("check: probe %s: no checker", p.ID)
-	}
-	if err := p.Policy.Validate(); err != nil {
-		return fmt.Errorf("check: probe %s: %w", p.ID, err)
-	}
-	return nil
-}
-
-// Transition tells that a probe changed its verdict.
-type Transition struct {
-	// ID of the probe.
-	ID string
-	// Up is the new verdict.
-	Up bool
-	// Err is why it is down, nil when it is up.
-	Err error
-	// At is when the deciding check ended, Latency how long it took.
-	At      time.Time
-	Latency time.Duration
-	// Attempts is how many checks in a row said so.
-	Attempts int
-	// Took is how long it may have been so already: the time from the beginning of the last check that found it otherwise
-	// to At. 0 when no check did.
-	Took time.Duration
-}
-
-// Reason is one line for a person.
-func (t Transition) Reason() string {
-	if t.Up {
-		return fmt.Sprintf("check succeeded in %v", t.Latency.Round(time.Microsecond))
-	}
-	if t.Attempts > 1 {
-		return fmt.Sprintf("%v (%d attempts)", t.Err, t.Attempts)
-	}
-	return t.Err.Error()
-}
-
-// String reads like a log line.
-func (t Transition) String() string {
-	verdict := "DOWN"
-	if t.Up {
-		verdict = "UP"
-	}
-	return fmt.Sprintf("%s %s: %s", t.ID, verdict, t.Reason())
-}
-
-// verdict is what a probe thinks of its server. It has no clock: it only counts.
-type verdict struct {
-	up      bool
-	initial bool // the very first result decides, whatever the retries
-	checked bool
-	streak  int // results in a row that speak against up, or for it while there is nothing to change
-}
-
-// observe takes one result and says whether the verdict changed and when to check again.
-func (v *verdict) observe(p Policy, ok bool) (changed bool, next time.Duration) {
-	initial := v.initial
-	v.initial, v.checked = false, true
-	if ok == v.up {
-		v.streak = 0
-		return false, p.delayLoop()
-	}
-	v.streak++
-	switch {
-	case v.up && !initial && v.streak <= p.Retry:
-		return false, p.delayBeforeRetry()
-	case !v.up && !initial && v.streak < p.rise():
-		return false, p.delayLoop()
-	}
-	v.up = ok
-	return true, p.delayLoop()
-}
+// MarshalText gives String.
+func (w Weight) MarshalText() ([]byte, error) { return []byte(w.String()), nil }

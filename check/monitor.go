@@ -1,12 +1,13 @@
 package check
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -17,83 +18,62 @@ import (
 type Options struct {
 	// Logger gets each transition, and at Debug level each failure. Nil discards.
 	Logger *slog.Logger
-	// OnTransition is called for each change of verdict, in order, from one goroutine at a time. It may take as long as it
-	// likes: the schedule does not wait for it.
+	// OnTransition is called for each change of a verdict or weight, in order, from one goroutine at a time. It may take as
+	// long as it likes: the schedule does not wait for it.
 	OnTransition func(Transition)
-	// OnResult is called for each check that ends, whatever it means for the verdict. It is called by the loop that
-	// schedules, so it must return at once, and must not call the Monitor. Nil means nobody asks.
+	// OnResult is called once for each check that ends, whatever it means for the verdict and however many probes share it;
+	// id is that of one of them. It must return at once, and must not call the Monitor. Nil means nobody asks.
 	OnResult func(id string, r Result)
-	// MaxConcurrent bounds the checks that run at once. 0 means 1024.
+	// MaxConcurrent bounds the checks that run at once; the others wait for their turn. 0 means 4096. It is never more than
+	// half of the descriptors that the process may have.
 	MaxConcurrent int
-	// Rand is where warm-up delays come from. Nil means a source of its own.
+	// Rand is where warm-up delays and jitter come from. Nil means a source of its own.
 	Rand *rand.Rand
 }
 
-// startDelay is what every first check waits at least.
-const startDelay = time.Second
+const (
+	// startDelay is what every first check waits at least.
+	startDelay = time.Second
+	// grace is what a check has after the end of its context before it counts as stuck. Scripts need three seconds of it.
+	grace = 5 * time.Second
+)
 
 // Monitor runs probes.
 type Monitor struct {
-	log      *slog.Logger
-	call     func(Transition)
-	told     func(string, Result)
-	tell     *serial.Queue
-	slots    int
-	results  chan result
-	wake     chan struct{} // holds a token when the loop shall look again
-	ready    chan struct{}
-	checkers sync.WaitGroup
+	log   *slog.Logger
+	call  func(Transition)
+	hear  func(string, Result)
+	tell  *serial.Queue
+	wake  chan struct{} // holds a token when the loop shall look again
+	ready chan struct{}
+	runs  sync.WaitGroup
 
-	mu      sync.Mutex // guards the fields below and those of tasks
+	mu      sync.Mutex // guards the fields below and those of tasks and their members
 	rand    *rand.Rand
-	tasks   map[string]*task
+	members map[string]*member
+	tasks   map[taskKey]*task
+	closers map[any]*closer
+	round   int // counts calls of Set
 	queue   schedule
-	busy    int
+	waiting []*task         // due, and waiting for a slot
 	running context.Context // nil before Run
-}
-
-// task is a probe at work.
-type task struct {
-	probe            Probe
-	verdict          verdict
-	due              time.Time
-	index            int // in the schedule, -1 while the check runs
-	cancel           context.CancelFunc
-	since            time.Time
-	agreed           time.Time // when the last check that spoke for the verdict began
-	last             Result
-	checks, failures uint64
-}
-
-// Result is the outcome of one check.
-type Result struct {
-	// At is when the check ended, zero before the first.
-	At time.Time
-	// Latency is how long it took.
-	Latency time.Duration
-	// Err is nil when the server is well.
-	Err error
-}
-
-type result struct {
-	task *task
-	Result
+	wakeAt  time.Time       // when the loop will look by itself
+	load
 }
 
 // NewMonitor makes a Monitor without probes. It starts nothing.
 func NewMonitor(o Options) *Monitor {
 	m := &Monitor{
-		log: o.Logger, call: o.OnTransition, told: o.OnResult, tell: serial.NewQueue(), slots: o.MaxConcurrent, rand: o.Rand,
-		results: make(chan result), wake: make(chan struct{}, 1), ready: make(chan struct{}), tasks: make(map[string]*task),
+		log: o.Logger, call: o.OnTransition, hear: o.OnResult, tell: serial.NewQueue(), rand: o.Rand,
+		wake: make(chan struct{}, 1), ready: make(chan struct{}),
+		members: make(map[string]*member), tasks: make(map[taskKey]*task), closers: make(map[any]*closer),
+		load: newLoad(o.MaxConcurrent),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	if m.told == nil {
-		m.told = func(string, Result) {}
-	}
-	if m.slots == 0 {
-		m.slots = 1024
+	if m.hear == nil {
+		m.hear = func(string, Result) {}
 	}
 	if m.rand == nil {
 		m.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -104,80 +84,11 @@ func NewMonitor(o Options) *Monitor {
 // Ready is closed once Run schedules.
 func (m *Monitor) Ready() <-chan struct{} { return m.ready }
 
-// Set makes the given probes the ones that run. An invalid list changes nothing. Probes are matched by ID: one that is
-// there already keeps its verdict and its place in the schedule and goes on with the given checker and policy; one that is
-// gone is cancelled. It may be called before and during Run. A probe that is there when Run starts is decided by its first
-// result; one that is added later needs its retries.
-func (m *Monitor) Set(probes []Probe) error {
-	if err := validate(probes); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now, old := time.Now(), m.tasks
-	m.tasks = make(map[string]*task, len(probes))
-	for _, p := range probes {
-		t, known := old[p.ID]
-		if !known {
-			t = m.newTask(p, now)
-		}
-		t.probe = p
-		m.tasks[p.ID] = t
-		delete(old, p.ID)
-	}
-	for _, t := range old {
-		m.retire(t)
-	}
-	m.poke()
-	return nil
-}
-
-func validate(probes []Probe) error {
-	var errs []error
-	seen := make(map[string]bool, len(probes))
-	for _, p := range probes {
-		errs = append(errs, p.Validate())
-		if seen[p.ID] {
-			errs = append(errs, fmt.Errorf("check: two probes have the ID %s", p.ID))
-		}
-		seen[p.ID] = true
-	}
-	return errors.Join(errs...)
-}
-
-func (m *Monitor) newTask(p Probe, now time.Time) *task {
-	t := &task{probe: p, index: -1, since: now, verdict: verdict{up: !p.Alpha, initial: m.running == nil}}
-	if m.running != nil {
-		m.first(t, now)
-	}
-	return t
-}
-
-// first schedules a task's first check.
-func (m *Monitor) first(t *task, now time.Time) {
-	t.due = now.Add(startDelay)
-	if w := t.probe.Policy.warmup(); w > 0 {
-		t.due = t.due.Add(time.Duration(m.rand.Int64N(int64(w) + 1)))
-	}
-	heap.Push(&m.queue, t)
-}
-
-func (m *Monitor) retire(t *task) {
-	if t.index >= 0 {
-		heap.Remove(&m.queue, t.index)
-	}
-	if t.cancel != nil {
-		t.cancel()
-	}
-}
-
-// Run runs the probes until ctx ends, then cancels what runs and returns nil when the last check has ended. A Monitor runs
-// once.
+// Run runs the probes until ctx ends, then cancels what runs and returns nil when the last check has ended; checks that
+// ignore that are left behind after 5 s, with a log line. A Monitor runs once.
 func (m *Monitor) Run(ctx context.Context) error {
-	defer func() { m.tell.Finish(); <-m.tell.Done() }()
 	ctx, cancel := context.WithCancel(ctx)
-	defer m.checkers.Wait()
-	defer cancel()
+	defer m.end(cancel)
 	m.begin(ctx)
 	close(m.ready)
 	timer := time.NewTimer(0)
@@ -186,12 +97,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case r := <-m.results:
-			m.finish(r)
 		case <-m.wake:
 		case <-timer.C:
 		}
-		timer.Reset(m.startDue(ctx))
+		timer.Reset(m.advance())
 	}
 }
 
@@ -205,6 +114,23 @@ func (m *Monitor) begin(ctx context.Context) {
 	}
 }
 
+// end waits for what runs, and closes what wants to be closed.
+func (m *Monitor) end(cancel context.CancelFunc) {
+	cancel()
+	ended := make(chan struct{})
+	go func() { m.runs.Wait(); close(ended) }()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		m.log.Warn("checks that do not end are left behind", "checks", m.Stats().Running+m.Stats().Stuck)
+	}
+	m.closeAll()
+	m.tell.Finish()
+	<-m.tell.Done()
+}
+
 func (m *Monitor) poke() {
 	select {
 	case m.wake <- struct{}{}:
@@ -212,91 +138,295 @@ func (m *Monitor) poke() {
 	}
 }
 
-// startDue starts the checks that are due and says how long the loop may sleep. When all slots are taken the rest waits
-// for a result.
-func (m *Monitor) startDue(ctx context.Context) time.Duration {
+// first schedules a task's first check.
+func (m *Monitor) first(t *task, now time.Time) {
+	if m.running == nil || t.key.suspended {
+		return
+	}
+	_, watches := t.checker.(Watcher)
+	due := now
+	if !t.key.policy.AtOnce && !watches {
+		due = now.Add(startDelay + m.random(t.key.policy.warmup()))
+	}
+	m.schedule(t, due)
+}
+
+func (m *Monitor) random(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return time.Duration(m.rand.Int64N(int64(most) + 1))
+}
+
+// schedule makes a task due at a time: to start, or while it runs to be looked after.
+func (m *Monitor) schedule(t *task, due time.Time) {
+	t.due = due
+	m.queue.put(t)
+	if due.Before(m.wakeAt) {
+		m.poke()
+	}
+}
+
+// advance does what is due and says how long the loop may sleep.
+func (m *Monitor) advance() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	for m.queue.Len() > 0 && !m.queue[0].due.After(now) {
-		if m.busy >= m.slots {
-			return time.Hour
+	for len(m.queue) > 0 && !m.queue[0].due.After(now) {
+		t := m.queue[0]
+		m.queue.remove(t)
+		switch {
+		case t.run != nil:
+			m.stuck(t, now)
+		case m.watch(t):
+		default:
+			t.waits = true
+			m.waiting = append(m.waiting, t)
 		}
-		m.start(ctx, heap.Pop(&m.queue).(*task))
 	}
-	if m.queue.Len() == 0 {
-		return time.Hour
+	m.startWaiting(now)
+	sleep := time.Hour
+	if len(m.queue) > 0 {
+		sleep = m.queue[0].due.Sub(now)
 	}
-	return m.queue[0].due.Sub(now)
+	m.wakeAt = now.Add(sleep)
+	return sleep
 }
 
-func (m *Monitor) start(ctx context.Context, t *task) {
-	m.busy++
-	checker := t.probe.Checker
-	check, cancel := context.WithTimeout(ctx, t.probe.Policy.timeout())
-	t.cancel = cancel
-	m.checkers.Go(func() {
-		defer cancel()
-		begin := time.Now()
-		err := checker.Check(check)
-		end := time.Now()
-		select {
-		case m.results <- result{t, Result{At: end, Latency: end.Sub(begin), Err: err}}:
-		case <-ctx.Done():
+// startWaiting gives free slots to those who wait.
+func (m *Monitor) startWaiting(now time.Time) {
+	for len(m.waiting) > 0 && m.busy < m.slots {
+		t := m.waiting[0]
+		m.waiting[0] = nil
+		m.waiting = m.waiting[1:]
+		if t.waits { // and was not taken away meanwhile
+			t.waits = false
+			m.start(t, now)
 		}
+	}
+}
+
+// run is one check under way, or one Watch.
+type run struct {
+	task    *task
+	checker Checker
+	began   time.Time
+	cancel  context.CancelFunc
+	discard bool // nobody wants its result any more
+	stuck   bool // its time has been over for long; it has no slot
+	watch   bool
+}
+
+func (m *Monitor) start(t *task, now time.Time) {
+	t.late = m.lateBy(m.log, now.Sub(t.due), now, len(m.waiting))
+	m.busy++
+	r := &run{task: t, checker: t.checker, began: now}
+	var ctx context.Context
+	ctx, r.cancel = context.WithTimeout(m.running, t.key.policy.timeout())
+	t.run = r
+	m.schedule(t, now.Add(t.key.policy.timeout()+grace))
+	m.runs.Go(func() {
+		report, err := ask(ctx, r.checker)
+		r.cancel()
+		end := time.Now()
+		m.finish(r, Result{At: end, Latency: end.Sub(r.began), Report: report, Err: err})
 	})
 }
 
-func (m *Monitor) finish(r result) {
+// ask asks a checker once. One that panics takes its server out, not the process down.
+func ask(ctx context.Context, c Checker) (report Report, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the check panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if r, ok := c.(Reporter); ok {
+		return r.Report(ctx)
+	}
+	return Report{}, c.Check(ctx)
+}
+
+// finish takes the result of a check.
+func (m *Monitor) finish(r *run, result Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.busy--
 	t := r.task
-	t.cancel = nil
-	if m.tasks[t.probe.ID] != t {
-		return // no longer wished for
+	if r.stuck {
+		m.stats.Stuck--
+	} else {
+		m.busy--
 	}
-	t.last = r.Result
-	m.told(t.probe.ID, r.Result)
-	if t.verdict.up == (r.Err == nil) {
+	m.queue.remove(t)
+	t.run = nil
+	switch {
+	case m.running.Err() != nil || t.gone():
+	case r.discard || r.stuck:
+		m.schedule(t, later(t.next, result.At))
+	default:
+		m.judge(t, result)
+	}
+	m.startWaiting(result.At)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// errStuck is what a check that ignores the end of its context comes to.
+var errStuck = errors.New("the check ignores that its time is over, and still runs")
+
+// stuck looks after a check whose context ended long ago: it is a failure, again each time that it would be due.
+func (m *Monitor) stuck(t *task, now time.Time) {
+	if !t.run.stuck {
+		t.run.stuck = true
+		m.busy--
+		m.stats.Stuck++
+		m.log.Warn("check is stuck", "probe", t.name(), "for", now.Sub(t.run.began))
+	}
+	if t.run.discard {
+		m.schedule(t, now.Add(time.Hour))
+		return
+	}
+	m.judge(t, Result{At: now, Latency: now.Sub(t.run.began), Err: errStuck})
+}
+
+// judge takes a result into account and schedules the next check.
+func (m *Monitor) judge(t *task, r Result) {
+	p := t.key.policy
+	next := p.delayLoop()
+	m.count(t, r)
+	if m.inconclusive(r.Err) {
+		m.log.Warn("check could not be made", "probe", t.name(), "error", r.Err)
+	} else {
+		c := t.verdict.observe(p, r)
+		next = c.next
+		m.tellAll(t, c)
+	}
+	next = p.after(r.Latency, next) + m.random(p.Jitter)
+	if t.late > p.delayLoop() { // after a standstill all are late: let them not stay together
+		next = m.random(next)
+	}
+	m.schedule(t, r.At.Add(next))
+}
+
+// count takes note of a result.
+func (m *Monitor) count(t *task, r Result) {
+	t.last = r
+	t.checks++
+	m.stats.Checks++
+	m.hear(t.name(), r)
+	if (r.Err == nil) == t.verdict.up {
 		t.agreed = r.At.Add(-r.Latency)
 	}
-	t.checks++
-	if r.Err != nil {
-		t.failures++
-		m.log.Debug("check failed", "probe", t.probe.ID, "error", r.Err, "latency", r.Latency)
+	if r.Err == nil {
+		return
 	}
-	changed, next := t.verdict.observe(t.probe.Policy, r.Err == nil)
-	t.due = r.At.Add(next)
-	heap.Push(&m.queue, t)
-	if changed {
-		m.transition(t, r)
+	t.failures++
+	m.stats.Failures++
+	for _, s := range t.members {
+		level := slog.LevelDebug
+		if s.probe.LogFailures && t.verdict.up {
+			level = slog.LevelInfo
+		}
+		m.log.Log(context.Background(), level, "check failed", "probe", s.probe.ID, "error", r.Err, "latency", r.Latency)
 	}
 }
 
-func (m *Monitor) transition(t *task, r result) {
-	t.since = r.At
-	tr := Transition{ID: t.probe.ID, Up: t.verdict.up, Err: r.Err, At: r.At, Latency: r.Latency, Attempts: t.verdict.streak}
-	if !t.agreed.IsZero() {
-		tr.Took = r.At.Sub(t.agreed)
+// tellAll tells everybody who shares the task what changed.
+func (m *Monitor) tellAll(t *task, c change) {
+	if !c.turned && !c.weighed {
+		return
 	}
-	t.agreed, t.verdict.streak = r.At.Add(-r.Latency), 0
-	m.log.Info("verdict", "probe", tr.ID, "up", tr.Up, "reason", tr.Reason())
+	if c.turned {
+		t.since = t.last.At
+		if !t.agreed.IsZero() {
+			c.took = t.last.At.Sub(t.agreed)
+		}
+		t.agreed = t.last.At.Add(-t.last.Latency)
+	}
+	for _, s := range t.members {
+		m.announce(s.probe.ID, t, c)
+	}
+}
+
+func (m *Monitor) announce(id string, t *task, c change) {
+	tr := Transition{ID: id, Up: t.verdict.up, Turned: c.turned, Weight: t.verdict.weight, Attempts: c.attempts, Took: c.took, Result: t.last}
+	m.log.Info("verdict", "probe", id, "up", tr.Up, "reason", tr.Reason())
 	if m.call != nil {
 		m.tell.Add(func() { m.call(tr) })
+	}
+}
+
+// watch starts a checker that tells by itself. It takes no slot.
+func (m *Monitor) watch(t *task) bool {
+	w, ok := t.checker.(Watcher)
+	if !ok {
+		return false
+	}
+	r := &run{task: t, checker: t.checker, watch: true}
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(m.running)
+	t.run = r
+	m.runs.Go(func() {
+		err := w.Watch(ctx, func(report Report, err error) { m.told(r, report, err) })
+		r.cancel()
+		m.unwatched(r, err)
+	})
+	return true
+}
+
+// told takes what a Watcher tells.
+func (m *Monitor) told(r *run, report Report, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := r.task
+	if r.discard || t.run != r || m.running.Err() != nil {
+		return
+	}
+	m.take(t, Result{At: time.Now(), Report: report, Err: err})
+}
+
+// take takes what is so, without question.
+func (m *Monitor) take(t *task, r Result) {
+	m.count(t, r)
+	m.tellAll(t, t.verdict.tell(r))
+}
+
+// unwatched is for a Watch that has returned.
+func (m *Monitor) unwatched(r *run, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := r.task
+	t.run = nil
+	now := time.Now()
+	switch {
+	case m.running.Err() != nil || t.gone():
+	case r.discard:
+		m.schedule(t, now)
+	default:
+		if err == nil {
+			err = errors.New("the watch ended")
+		}
+		m.take(t, Result{At: now, Err: err})
+		m.schedule(t, now.Add(max(t.key.policy.delayBeforeRetry(), time.Second)))
 	}
 }
 
 // ProbeStatus is a snapshot of one probe.
 type ProbeStatus struct {
 	ID string
-	// Up is the verdict; Checked says whether any check has ended yet.
+	// Up is the verdict; Checked says whether there has been any result yet.
 	Up, Checked bool
+	// Weight is what the probe says about the weight of its server.
+	Weight Weight
 	// Since is when the verdict was reached.
 	Since time.Time
 	// Last is the latest result.
 	Last Result
-	// Checks counts those that have ended since the probe was first set, Failures those of them that failed.
+	// Checks and Failures count results since the probe, or another that asks the same, is there.
 	Checks, Failures uint64
 }
 
@@ -304,34 +434,19 @@ type ProbeStatus struct {
 func (m *Monitor) Status() map[string]ProbeStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make(map[string]ProbeStatus, len(m.tasks))
-	for id, t := range m.tasks {
-		all[id] = ProbeStatus{ID: id, Up: t.verdict.up, Checked: t.verdict.checked, Since: t.since, Last: t.last, Checks: t.checks, Failures: t.failures}
+	all := make(map[string]ProbeStatus, len(m.members))
+	for id, s := range m.members {
+		t := s.task
+		all[id] = ProbeStatus{
+			ID: id, Up: t.verdict.up, Checked: t.verdict.checked, Weight: t.verdict.weight, Since: t.since, Last: t.last,
+			Checks: t.checks, Failures: t.failures,
+		}
 	}
 	return all
 }
 
-// schedule is a heap of tasks by the time at which they are due.
-type schedule []*task
-
-func (s schedule) Len() int           { return len(s) }
-func (s schedule) Less(i, j int) bool { return s[i].due.Before(s[j].due) }
-func (s schedule) Swap(i, j int) {
-	s[i], s[j] = s[j], s[i]
-	s[i].index, s[j].index = i, j
-}
-
-func (s *schedule) Push(x any) {
-	t := x.(*task)
-	t.index = len(*s)
-	*s = append(*s, t)
-}
-
-func (s *schedule) Pop() any {
-	old := *s
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*s = old[:len(old)-1]
-	t.index = -1
-	return t
+// closer is a checker that wants to be closed, and how many tasks have it.
+type closer struct {
+	io.Closer
+	uses int
 }

@@ -1,0 +1,299 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// taskKey is what probes that share one check have in common.
+type taskKey struct {
+	question         any // what the checker asks, see questionOf
+	policy           Policy
+	alpha, suspended bool
+}
+
+// task is a check that one probe asked for, or several.
+type task struct {
+	key     taskKey
+	checker Checker
+	members []*member // none once it is no longer wished for
+
+	verdict  verdict
+	since    time.Time
+	agreed   time.Time // when the last check that spoke for the verdict began
+	last     Result
+	checks   uint64
+	failures uint64
+
+	due   time.Time
+	index int           // in the schedule, -1 when it is not in it
+	waits bool          // it is in the list of those who wait for a slot
+	late  time.Duration // of the latest start
+	run   *run          // nil when it does not run
+	next  time.Time     // when to start again, for a run whose result is not wanted
+}
+
+func (t *task) gone() bool { return len(t.members) == 0 }
+
+// name is for logs.
+func (t *task) name() string {
+	if t.gone() {
+		return ""
+	}
+	return t.members[0].probe.ID
+}
+
+// member is a probe and the task that it shares.
+type member struct {
+	probe Probe
+	task  *task
+	round int // of the call of Set that has it
+}
+
+type (
+	keyed struct {
+		kind reflect.Type
+		key  string
+	}
+	unshared struct{ id string }
+)
+
+// questionOf is equal for checkers that ask the same question. A checker that cannot be told from others is taken for the
+// one that the probe had before.
+func questionOf(p Probe) any {
+	kind := reflect.TypeOf(p.Checker)
+	if k, ok := p.Checker.(Keyer); ok {
+		return keyed{kind, k.Key()}
+	}
+	if kind.Comparable() && reflect.ValueOf(p.Checker).Comparable() {
+		return p.Checker
+	}
+	return unshared{p.ID}
+}
+
+// Set makes the given probes the ones that run. An invalid list changes nothing. It may be called before and during Run, and
+// touches only what changed.
+//
+// Probes are matched by ID. One that is there already keeps its verdict: unchanged, its place in the schedule too; under
+// another policy, the failures counted so far; with a checker that asks something else, until that is answered, and if it
+// was down the first answer decides. One that is gone is cancelled. A probe that is there when Run starts is decided by its
+// first result; one that is added later needs its retries, unless somebody else asks the same already: then it begins with
+// the verdict that is known, and a [Transition] tells it.
+func (m *Monitor) Set(probes []Probe) error {
+	keys := make([]taskKey, len(probes))
+	if err := validate(probes, keys); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	m.round++
+	for i := range probes {
+		s := m.members[probes[i].ID]
+		if s == nil {
+			s = &member{}
+			m.members[probes[i].ID] = s
+		}
+		s.round = m.round
+		m.place(s, &probes[i], keys[i], now)
+	}
+	for id, s := range m.members {
+		if s.round != m.round {
+			m.leave(s)
+			delete(m.members, id)
+		}
+	}
+	m.closeUnused()
+	m.poke()
+	return nil
+}
+
+func validate(probes []Probe, keys []taskKey) error {
+	var errs []error
+	seen := make(map[string]struct{}, len(probes))
+	for i, p := range probes {
+		if err := p.Validate(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		seen[p.ID] = struct{}{}
+		keys[i] = taskKey{questionOf(p), p.Policy, p.Alpha, p.Suspended}
+	}
+	if len(errs) == 0 && len(seen) < len(probes) {
+		errs = append(errs, duplicates(probes))
+	}
+	return errors.Join(errs...)
+}
+
+func duplicates(probes []Probe) error {
+	var errs []error
+	seen := make(map[string]bool, len(probes))
+	for _, p := range probes {
+		if seen[p.ID] {
+			errs = append(errs, fmt.Errorf("check: two probes have the ID %s", p.ID))
+		}
+		seen[p.ID] = true
+	}
+	return errors.Join(errs...)
+}
+
+// place gives a probe the task that it asks for.
+func (m *Monitor) place(s *member, p *Probe, key taskKey, now time.Time) {
+	t := s.task
+	s.probe = *p
+	if t != nil && t.key == key {
+		t.checker = p.Checker
+		return
+	}
+	switch other := m.tasks[key]; {
+	case other != nil:
+		m.join(s, other)
+	case t != nil && len(t.members) == 1:
+		m.change(t, key, p.Checker, now)
+	default:
+		m.create(s, key, now)
+	}
+}
+
+// join lets a probe share a task. What is known there is news to it.
+func (m *Monitor) join(s *member, t *task) {
+	before := verdict{up: !s.probe.Alpha}
+	if s.task != nil {
+		before = s.task.verdict
+		m.leave(s)
+	}
+	s.task, t.members = t, append(t.members, s)
+	if v := t.verdict; v.checked && (v.up != before.up || v.weight != before.weight) {
+		m.announce(s.probe.ID, t, change{turned: v.up != before.up, attempts: 1})
+	}
+}
+
+// create makes a task for a probe, which brings along what it knows.
+func (m *Monitor) create(s *member, key taskKey, now time.Time) {
+	t := &task{key: key, checker: s.probe.Checker, index: -1, since: now}
+	t.verdict = verdict{up: !key.alpha, decide: m.running == nil}
+	old := s.task
+	if old != nil {
+		t.verdict, t.since, t.last = old.verdict.under(key.policy), old.since, old.last
+		if old.key.question != key.question {
+			t.verdict = old.verdict.ofAnother()
+		}
+		m.leave(s)
+	}
+	s.task, t.members = t, []*member{s}
+	m.tasks[key] = t
+	m.use(t, 1)
+	if old != nil && old.key.question == key.question && !key.suspended && old.index >= 0 {
+		m.schedule(t, earlier(old.due, now.Add(key.policy.delayLoop())))
+		return
+	}
+	m.first(t, now)
+}
+
+// change turns a task that only one probe has into what it asks for now.
+func (m *Monitor) change(t *task, key taskKey, checker Checker, now time.Time) {
+	before := t.key
+	delete(m.tasks, before)
+	m.tasks[key] = t
+	m.use(t, -1)
+	t.key, t.checker = key, checker
+	m.use(t, 1)
+	another := before.question != key.question
+	if another {
+		t.verdict = t.verdict.ofAnother()
+	} else {
+		t.verdict = t.verdict.under(key.policy)
+	}
+	switch {
+	case another || before.suspended != key.suspended:
+		m.again(t, now)
+	case t.run == nil && t.index >= 0:
+		m.schedule(t, earlier(t.due, now.Add(key.policy.delayLoop())))
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// again lets a task begin anew, once what runs has ended.
+func (m *Monitor) again(t *task, now time.Time) {
+	if m.abandon(t) {
+		t.next = now.Add(startDelay)
+		return
+	}
+	m.first(t, now)
+}
+
+// abandon takes a task out of the schedule, and ends what runs, whose result is not wanted any more. It says whether
+// something runs.
+func (m *Monitor) abandon(t *task) (runs bool) {
+	t.waits = false
+	if t.run == nil {
+		m.queue.remove(t)
+		return false
+	}
+	t.run.discard = true
+	t.run.cancel()
+	return true
+}
+
+// leave takes a probe away from its task, which ends with the last one.
+func (m *Monitor) leave(s *member) {
+	t := s.task
+	t.members = slices.DeleteFunc(t.members, func(other *member) bool { return other == s })
+	if !t.gone() {
+		return
+	}
+	if m.tasks[t.key] == t {
+		delete(m.tasks, t.key)
+	}
+	m.abandon(t)
+	m.use(t, -1)
+}
+
+// use counts who needs a checker that wants to be closed.
+func (m *Monitor) use(t *task, n int) {
+	c, ok := t.checker.(io.Closer)
+	if !ok {
+		return
+	}
+	entry := m.closers[t.key.question]
+	if entry == nil {
+		entry = &closer{Closer: c}
+		m.closers[t.key.question] = entry
+	}
+	entry.uses += n
+}
+
+// closeUnused closes what nobody needs any more.
+func (m *Monitor) closeUnused() {
+	for question, c := range m.closers {
+		if c.uses == 0 {
+			delete(m.closers, question)
+			m.runs.Go(func() { m.close(c) })
+		}
+	}
+}
+
+func (m *Monitor) closeAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for question, c := range m.closers {
+		delete(m.closers, question)
+		m.close(c)
+	}
+}
+
+func (m *Monitor) close(c *closer) {
+	if err := c.Close(); err != nil {
+		m.log.Warn("closing a checker", "error", err)
+	}
+}
