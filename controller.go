@@ -34,7 +34,7 @@ type Options struct {
 	Table ipvs.Table
 	// RepairInterval is the time between looks at the table for drift. 0 means 1 s.
 	RepairInterval time.Duration
-	// MaxConcurrentChecks bounds the checks that run at once. 0 means 1024.
+	// MaxConcurrentChecks bounds the checks that run at once; see [check.Options].
 	MaxConcurrentChecks int
 	// Dial reaches mail servers and webhooks; it is where names are resolved. Nil means that of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -323,6 +323,63 @@ func TestTrackersMoveInstances(t *testing.T) {
 }
 
 // TestQuorumHasToBeGained: a new service begins without it, so that hysteresis counts from the start.
+// TestChecksMoveWeights: what checks say about weight is in the table, adds up, and ends with the verdict; a tracker's is in
+// the priority.
+func TestChecksMoveWeights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		spec := w.spec()
+		for i := range spec.Services[0].Servers {
+			spec.Services[0].Servers[i].Weight = 5
+		}
+		var second, file checktest.Script
+		checks := &spec.Services[0].Servers[0].Checks
+		*checks = append(*checks, check.Probe{ID: "second", Checker: &second, Policy: (*checks)[0].Policy})
+		spec.Trackers = []holdfast.Tracker{{Name: "file", Probe: check.Probe{Checker: &file, Policy: (*checks)[0].Policy}, Effects: []holdfast.Effect{{Instance: "VI"}}}}
+		w.start(t, spec)
+		defer w.stop(t)
+		weights := func() string {
+			synctest.Wait()
+			text := ""
+			table, err := w.table.Services(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range table[0].Destinations {
+				text += fmt.Sprint(" ", d.Weight)
+			}
+			return text
+		}
+		priority := func() int { return int(w.c.Status().Instances[0].Priority) }
+		w.servers[0].Say(check.Report{Weight: check.Absolute(10)})
+		second.Say(check.Report{Weight: check.Absolute(3)})
+		file.Say(check.Report{Weight: check.Offset(30)})
+		time.Sleep(10 * time.Second)
+		if got := weights(); got != " 8 5" { // 5 + (10-5) + (3-5)
+			t.Errorf("weights%s", got)
+		}
+		if priority() != 130 {
+			t.Errorf("priority %d", priority())
+		}
+		second.Down()
+		time.Sleep(10 * time.Second)
+		if got := weights(); got != " 5" {
+			t.Errorf("with one server down, weights%s", got)
+		}
+		second.Up()
+		second.Say(check.Report{})
+		w.servers[0].Say(check.Report{Weight: check.Percent(0)})
+		file.Down()
+		time.Sleep(10 * time.Second)
+		if got := weights(); got != " 5 0" {
+			t.Errorf("drained, weights%s", got)
+		}
+		if s := w.c.Status(); s.Instances[0].State != vrrp.Fault || s.Trackers[0].Up {
+			t.Errorf("%+v", s.Instances[0])
+		}
+	})
+}
+
 func TestQuorumHasToBeGained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

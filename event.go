@@ -24,6 +24,9 @@ const (
 	EventService EventKind = "service"
 	// EventTracker: a tracker changed its verdict. Object is its name, To is UP or DOWN.
 	EventTracker EventKind = "tracker"
+	// EventWeight: a check changed the weight of a server, or what a tracker adds to priorities. Object is that of EventServer
+	// or EventTracker, From and To are numbers.
+	EventWeight EventKind = "weight"
 	// EventRepair: the table had drifted from the wish and was put right. Object is the service.
 	EventRepair EventKind = "repair"
 	// EventApply: a Spec came into force; Object is "spec", or what a verb changed. Reason sums up what changed.

@@ -30,7 +30,8 @@ type Tracker struct {
 	Effects []Effect
 }
 
-// Effect is what a Tracker does to an instance; see [vrrp.Contribution].
+// Effect is what a Tracker does to an instance; see [vrrp.Contribution]. What the tracker's check says about weight is added
+// to the priority beside it.
 type Effect struct {
 	Instance string
 	Weight   int

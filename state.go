@@ -30,6 +30,7 @@ type serviceState struct {
 type serverState struct {
 	service *serviceState
 	name    string // the service's and its own address
+	weight  int    // as configured
 	probes  []*probeState
 	out     bool // in maintenance
 }
@@ -40,6 +41,7 @@ type probeState struct {
 	tracker *trackerState
 	id      string
 	up      bool
+	weight  check.Weight
 }
 
 type trackerState struct {
@@ -76,7 +78,7 @@ func newState(spec *Spec, old *state) *state {
 func (s *state) addProbe(p check.Probe, old *state) *probeState {
 	state := &probeState{id: p.ID, up: !p.Alpha}
 	if before := old.probes[p.ID]; before != nil {
-		state.up = before.up
+		state.up, state.weight = before.up, before.weight
 	}
 	s.probes[p.ID] = state
 	s.list = append(s.list, p)
@@ -91,7 +93,7 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 				continue
 			}
 			weight, fault := vrrp.Contribution(e.Weight, e.Reverse, tracker.probe.up)
-			t.Priority += weight
+			t.Priority += weight + tracker.probe.weight.Change(0)
 			if fault {
 				t.Fault, t.Reason = true, tracker.name+" is "+upDown(tracker.probe.up)
 			}
@@ -103,7 +105,7 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 func (s *state) addService(spec *Service, old *state) *serviceState {
 	service := &serviceState{name: spec.String(), pool: spec.pool()}
 	for i, probes := range spec.probes() {
-		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), out: spec.Servers[i].Maintenance}
+		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), weight: spec.Servers[i].Weight, out: spec.Servers[i].Maintenance}
 		for _, p := range probes {
 			state := s.addProbe(p, old)
 			state.server = server
@@ -127,7 +129,15 @@ func (s *serverState) up() bool {
 	return true
 }
 
-func (s *serverState) health() ipvs.Health { return ipvs.Health{Up: s.up()} }
+// offset is what the checks together add to the weight.
+func (s *serverState) offset() (sum int) {
+	for _, p := range s.probes {
+		sum += p.weight.Change(s.weight)
+	}
+	return sum
+}
+
+func (s *serverState) health() ipvs.Health { return ipvs.Health{Up: s.up(), Offset: s.offset()} }
 
 func (s *serviceState) health() []ipvs.Health {
 	all := make([]ipvs.Health, len(s.servers))
@@ -184,36 +194,51 @@ func (s *state) shared(entry ipvs.Service) ipvs.Service {
 	return ipvs.MergeServices(all...)
 }
 
-// verdict takes a probe's new verdict and returns what it means for its server and its service. A probe that is no longer
-// wished for means nothing.
+// verdict takes what a probe now says and returns what it means for its server and its service, or its tracker. A probe that
+// is no longer wished for means nothing.
 func (s *state) verdict(t check.Transition) (events []Event) {
 	probe := s.probes[t.ID]
-	if probe == nil || probe.up == t.Up {
+	if probe == nil || probe.up == t.Up && probe.weight == t.Weight {
 		return nil
+	}
+	tell := func(kind EventKind, object, from, to string) {
+		if from != to {
+			events = append(events, Event{Time: t.At, Kind: kind, Object: object, From: from, To: to, Reason: t.Reason(), Took: t.Took})
+		}
 	}
 	if probe.tracker != nil {
-		probe.up = t.Up
-		return []Event{{Time: t.At, Kind: EventTracker, Object: probe.tracker.name, From: upDown(!t.Up), To: upDown(t.Up), Reason: t.Reason(), Took: t.Took}}
+		was, added := probe.up, probe.weight.Change(0)
+		probe.up, probe.weight = t.Up, t.Weight
+		tell(EventTracker, probe.tracker.name, upDown(was), upDown(t.Up))
+		tell(EventWeight, probe.tracker.name, fmt.Sprint(added), fmt.Sprint(probe.weight.Change(0)))
+		return events
 	}
-	service, was := probe.server.service, probe.server.up()
-	probe.up = t.Up
-	up := probe.server.up()
-	if up == was {
+	server := probe.server
+	was, weight := server.up(), server.weight+server.offset()
+	probe.up, probe.weight = t.Up, t.Weight
+	up, now := server.up(), server.weight+server.offset()
+	tell(EventServer, server.name, upDown(was), upDown(up))
+	if up {
+		tell(EventWeight, server.name, fmt.Sprint(max(weight, 0)), fmt.Sprint(max(now, 0)))
+	}
+	if up == was && now == weight {
 		return nil
 	}
-	events = append(events, Event{
-		Time: t.At, Kind: EventServer, Object: probe.server.name, From: upDown(was), To: upDown(up), Reason: t.Reason(), Took: t.Took,
-	})
+	return append(events, s.reevaluate(server.service, t)...)
+}
+
+// reevaluate is for a service of which a server changed.
+func (s *state) reevaluate(service *serviceState, t check.Transition) []Event {
 	had := service.quorum
 	service.evaluate(had)
 	s.dirty = append(s.dirty, service)
-	if service.quorum != had {
-		events = append(events, Event{
-			Time: t.At, Kind: EventService, Object: service.name, From: upDown(had), To: upDown(service.quorum),
-			Reason: fmt.Sprintf("live weight %d, quorum %d, hysteresis %d", service.liveWeight(), max(service.pool.Quorum, 1), service.pool.Hysteresis),
-		})
+	if service.quorum == had {
+		return nil
 	}
-	return events
+	return []Event{{
+		Time: t.At, Kind: EventService, Object: service.name, From: upDown(had), To: upDown(service.quorum),
+		Reason: fmt.Sprintf("live weight %d, quorum %d, hysteresis %d", service.liveWeight(), max(service.pool.Quorum, 1), service.pool.Hysteresis),
+	}}
 }
 
 func (s *serviceState) liveWeight() int { return s.pool.LiveWeight(s.health()) }

@@ -29,7 +29,7 @@ func (m *Monitor) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.stats
-	s.Probes, s.Distinct, s.Running, s.Waiting, s.Limit = len(m.members), len(m.tasks), m.busy, len(m.waiting), m.slots
+	s.Probes, s.Distinct, s.Running, s.Waiting, s.Limit = len(m.sharers), len(m.tasks), m.busy, len(m.waiting), m.slots
 	return s
 }
 

@@ -48,9 +48,9 @@ type Monitor struct {
 	ready chan struct{}
 	runs  sync.WaitGroup
 
-	mu      sync.Mutex // guards the fields below and those of tasks and their members
+	mu      sync.Mutex // guards the fields below and those of tasks and their sharers
 	rand    *rand.Rand
-	members map[string]*member
+	sharers map[string]*sharer
 	tasks   map[taskKey]*task
 	closers map[any]*closer
 	round   int // counts calls of Set
@@ -66,7 +66,7 @@ func NewMonitor(o Options) *Monitor {
 	m := &Monitor{
 		log: o.Logger, call: o.OnTransition, hear: o.OnResult, tell: serial.NewQueue(), rand: o.Rand,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}),
-		members: make(map[string]*member), tasks: make(map[taskKey]*task), closers: make(map[any]*closer),
+		sharers: make(map[string]*sharer), tasks: make(map[taskKey]*task), closers: make(map[any]*closer),
 		load: newLoad(o.MaxConcurrent),
 	}
 	if m.log == nil {
@@ -326,7 +326,7 @@ func (m *Monitor) count(t *task, r Result) {
 	}
 	t.failures++
 	m.stats.Failures++
-	for _, s := range t.members {
+	for _, s := range t.sharers {
 		level := slog.LevelDebug
 		if s.probe.LogFailures && t.verdict.up {
 			level = slog.LevelInfo
@@ -347,7 +347,7 @@ func (m *Monitor) tellAll(t *task, c change) {
 		}
 		t.agreed = t.last.At.Add(-t.last.Latency)
 	}
-	for _, s := range t.members {
+	for _, s := range t.sharers {
 		m.announce(s.probe.ID, t, c)
 	}
 }
@@ -434,8 +434,8 @@ type ProbeStatus struct {
 func (m *Monitor) Status() map[string]ProbeStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make(map[string]ProbeStatus, len(m.members))
-	for id, s := range m.members {
+	all := make(map[string]ProbeStatus, len(m.sharers))
+	for id, s := range m.sharers {
 		t := s.task
 		all[id] = ProbeStatus{
 			ID: id, Up: t.verdict.up, Checked: t.verdict.checked, Weight: t.verdict.weight, Since: t.since, Last: t.last,

@@ -20,7 +20,7 @@ type taskKey struct {
 type task struct {
 	key     taskKey
 	checker Checker
-	members []*member // none once it is no longer wished for
+	sharers []*sharer // none once it is no longer wished for
 
 	verdict  verdict
 	since    time.Time
@@ -37,18 +37,18 @@ type task struct {
 	next  time.Time     // when to start again, for a run whose result is not wanted
 }
 
-func (t *task) gone() bool { return len(t.members) == 0 }
+func (t *task) gone() bool { return len(t.sharers) == 0 }
 
 // name is for logs.
 func (t *task) name() string {
 	if t.gone() {
 		return ""
 	}
-	return t.members[0].probe.ID
+	return t.sharers[0].probe.ID
 }
 
-// member is a probe and the task that it shares.
-type member struct {
+// sharer is a probe and the task that it shares.
+type sharer struct {
 	probe Probe
 	task  *task
 	round int // of the call of Set that has it
@@ -93,18 +93,18 @@ func (m *Monitor) Set(probes []Probe) error {
 	now := time.Now()
 	m.round++
 	for i := range probes {
-		s := m.members[probes[i].ID]
+		s := m.sharers[probes[i].ID]
 		if s == nil {
-			s = &member{}
-			m.members[probes[i].ID] = s
+			s = &sharer{}
+			m.sharers[probes[i].ID] = s
 		}
 		s.round = m.round
 		m.place(s, &probes[i], keys[i], now)
 	}
-	for id, s := range m.members {
+	for id, s := range m.sharers {
 		if s.round != m.round {
 			m.leave(s)
-			delete(m.members, id)
+			delete(m.sharers, id)
 		}
 	}
 	m.closeUnused()
@@ -142,7 +142,7 @@ func duplicates(probes []Probe) error {
 }
 
 // place gives a probe the task that it asks for.
-func (m *Monitor) place(s *member, p *Probe, key taskKey, now time.Time) {
+func (m *Monitor) place(s *sharer, p *Probe, key taskKey, now time.Time) {
 	t := s.task
 	s.probe = *p
 	if t != nil && t.key == key {
@@ -152,7 +152,7 @@ func (m *Monitor) place(s *member, p *Probe, key taskKey, now time.Time) {
 	switch other := m.tasks[key]; {
 	case other != nil:
 		m.join(s, other)
-	case t != nil && len(t.members) == 1:
+	case t != nil && len(t.sharers) == 1:
 		m.change(t, key, p.Checker, now)
 	default:
 		m.create(s, key, now)
@@ -160,20 +160,20 @@ func (m *Monitor) place(s *member, p *Probe, key taskKey, now time.Time) {
 }
 
 // join lets a probe share a task. What is known there is news to it.
-func (m *Monitor) join(s *member, t *task) {
+func (m *Monitor) join(s *sharer, t *task) {
 	before := verdict{up: !s.probe.Alpha}
 	if s.task != nil {
 		before = s.task.verdict
 		m.leave(s)
 	}
-	s.task, t.members = t, append(t.members, s)
+	s.task, t.sharers = t, append(t.sharers, s)
 	if v := t.verdict; v.checked && (v.up != before.up || v.weight != before.weight) {
 		m.announce(s.probe.ID, t, change{turned: v.up != before.up, attempts: 1})
 	}
 }
 
 // create makes a task for a probe, which brings along what it knows.
-func (m *Monitor) create(s *member, key taskKey, now time.Time) {
+func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
 	t := &task{key: key, checker: s.probe.Checker, index: -1, since: now}
 	t.verdict = verdict{up: !key.alpha, decide: m.running == nil}
 	old := s.task
@@ -184,7 +184,7 @@ func (m *Monitor) create(s *member, key taskKey, now time.Time) {
 		}
 		m.leave(s)
 	}
-	s.task, t.members = t, []*member{s}
+	s.task, t.sharers = t, []*sharer{s}
 	m.tasks[key] = t
 	m.use(t, 1)
 	if old != nil && old.key.question == key.question && !key.suspended && old.index >= 0 {
@@ -246,9 +246,9 @@ func (m *Monitor) abandon(t *task) (runs bool) {
 }
 
 // leave takes a probe away from its task, which ends with the last one.
-func (m *Monitor) leave(s *member) {
+func (m *Monitor) leave(s *sharer) {
 	t := s.task
-	t.members = slices.DeleteFunc(t.members, func(other *member) bool { return other == s })
+	t.sharers = slices.DeleteFunc(t.sharers, func(other *sharer) bool { return other == s })
 	if !t.gone() {
 		return
 	}

@@ -21,9 +21,10 @@ type Script struct {
 	// Takes is how long each check takes. Set it before use.
 	Takes time.Duration
 
-	mu    sync.Mutex // guards the fields below
-	err   error
-	calls int
+	mu     sync.Mutex // guards the fields below
+	err    error
+	report check.Report
+	calls  int
 }
 
 // Up makes the next checks succeed.
@@ -39,6 +40,13 @@ func (s *Script) Fail(err error) {
 	s.err = err
 }
 
+// Say makes the next checks that succeed report r.
+func (s *Script) Say(r check.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report = r
+}
+
 // Calls is how many checks were made.
 func (s *Script) Calls() int {
 	s.mu.Lock()
@@ -48,15 +56,21 @@ func (s *Script) Calls() int {
 
 // Check implements [check.Checker].
 func (s *Script) Check(ctx context.Context) error {
+	_, err := s.Report(ctx)
+	return err
+}
+
+// Report implements [check.Reporter].
+func (s *Script) Report(ctx context.Context) (check.Report, error) {
 	select {
 	case <-time.After(s.Takes):
 	case <-ctx.Done():
-		return ctx.Err()
+		return check.Report{}, ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
-	return s.err
+	return s.report, s.err
 }
 
 // TestChecker holds a checker to its contract. up and down make one for a server that is well and for one that is not;
