@@ -235,6 +235,14 @@ func (a *Authenticator) verifyTrailer(now time.Time, message, t []byte, src neti
 	return nil
 }
 
+// authenticate verifies a packet by what the instance is configured for.
+func (a *Authenticator) authenticate(now time.Time, p *Advertisement, message, ah []byte, packet *Packet) error {
+	if a.in.AuthType == AuthAH {
+		return a.verifyAH(packet.Header, ah, message, packet.Src, packet.Dst.IsMulticast())
+	}
+	return a.Verify(now, p, message, packet.Src)
+}
+
 func (a *Authenticator) inWindow(off time.Duration) bool {
 	return off.Abs() <= a.in.HMAC.window(a.in.interval())+time.Second // whole seconds are compared
 }

@@ -46,16 +46,16 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("vrrp: no state %q", text)
 }
 
-// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd,
-// Reconfigure, and for members of a sync group Hold, Promote and Demote.
+// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
+// Reconfigure.
 type Event interface{ event() }
 
 type (
-	// Startup begins: Init becomes BACKUP, or MASTER for an owner that need not wait for its group. Source is the address that
-	// adverts will come from.
+	// Startup begins: Init becomes BACKUP, or MASTER for an owner. Source is the address that adverts will come from.
+	// Until NotBefore, if it is set, nothing is sent, and adverts are not heard.
 	Startup struct {
-		Source netip.Addr
-		Wait   bool
+		Source    netip.Addr
+		NotBefore time.Time
 	}
 	// Shutdown ends: a MASTER says so with priority 0.
 	Shutdown struct{}
@@ -70,20 +70,21 @@ type (
 	SetPriority struct{ Priority uint8 }
 	// FaultBegin takes the instance out, for the given reason.
 	FaultBegin struct{ Reason string }
-	// FaultEnd lets it take part again. Source and Wait are as in Startup.
-	FaultEnd struct {
-		Source netip.Addr
-		Wait   bool
+	// FaultEnd lets it take part again. Source is as in Startup.
+	FaultEnd struct{ Source netip.Addr }
+	// Reconfigure changes what may change in office: everything but VRID, interface and version. Priority is the effective
+	// one, 0 for the instance's own.
+	Reconfigure struct {
+		Instance Instance
+		Priority uint8
 	}
-	// Reconfigure changes what may change in office: everything but VRID, interface and version.
-	Reconfigure struct{ Instance Instance }
-	// Hold is a Timeout that must wait for the rest of the group: the Machine is ready to be MASTER from then on, until it
-	// hears of one.
-	Hold struct{}
-	// Promote makes a BACKUP the MASTER, with its group.
-	Promote struct{ Reason string }
-	// Demote makes a MASTER a BACKUP, with its group. It does not say priority 0.
-	Demote struct{ Reason string }
+
+	// What happens to the members of a [Group] by its rules.
+	hold       struct{}                // a Timeout that must wait for the rest of the group
+	promote    struct{ reason string } // a BACKUP becomes MASTER with its group
+	demote     struct{ reason string } // a MASTER becomes BACKUP with its group, without priority 0
+	drag       struct{ reason string } // FaultBegin for another's fault
+	reannounce struct{}                // a lesser MASTER was heard by another member
 )
 
 func (Startup) event()     {}
@@ -94,12 +95,14 @@ func (SetPriority) event() {}
 func (FaultBegin) event()  {}
 func (FaultEnd) event()    {}
 func (Reconfigure) event() {}
-func (Hold) event()        {}
-func (Promote) event()     {}
-func (Demote) event()      {}
+func (hold) event()        {}
+func (promote) event()     {}
+func (demote) event()      {}
+func (drag) event()        {}
+func (reannounce) event()  {}
 
-// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, RemoveAddrs and Transition. The order
-// of a Step's actions is part of the protocol.
+// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, RemoveAddrs, Transition and Conflict. The
+// order of a Step's actions is part of the protocol.
 type Action interface{ action() }
 
 type (
@@ -133,32 +136,39 @@ func (AddAddrs) action()      {}
 func (AnnounceAddrs) action() {}
 func (RemoveAddrs) action()   {}
 func (Transition) action()    {}
+func (Conflict) action()      {}
 
 // String reads like a log line.
 func (t Transition) String() string {
 	return fmt.Sprintf("%s: %v -> %v: %s", t.Instance, t.From, t.To, t.Reason)
 }
 
-// Machine is the state machine of one instance: RFC 9568, Section 6.4, with the differences of version 2 and keepalived's
-// preempt delay. It has no clock, starts no goroutine and logs nothing; every method takes the present time. It belongs
-// to one goroutine at a time.
+// Machine is the state machine of one instance: RFC 9568, Section 6.4, with the differences of version 2 and what keepalived
+// adds. It has no clock, starts no goroutine and logs nothing; every method takes the present time. It belongs to one
+// goroutine at a time. Instances of a sync group are driven through their [Group].
 type Machine struct {
 	in       Instance
 	priority uint8      // effective
 	source   netip.Addr // of own adverts
 	state    State
+	fault    string // why it cannot take part, by itself; in a group another's may be the reason of FAULT
 
 	// Active_Adver_Interval: learned from the MASTER while BACKUP (version 3).
 	masterInterval time.Duration
 	master         netip.Addr // who was heard last as MASTER
 	timer          time.Time  // Active_Down_Timer or Adver_Timer
+	notBefore      time.Time  // end of the start delay
 	preemptAt      time.Time  // end of the preempt delay, zero when none runs
-	announceAt     time.Time  // next announcement, zero when none is due
-	secondBurst    bool       // the next announcement is the second burst
+	sentAt         time.Time  // of the last own advert
+	answeredAt     time.Time  // of the last answer to a lesser MASTER
 	leaving        bool       // the MASTER said priority 0
 	ready          bool       // the timer ran out, and the group was not ready
 
-	actions []Action // reused by every Step
+	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER.
+	burstAt, refreshAt, lowerAt time.Time
+
+	conflicts conflicts
+	actions   []Action // reused by every Step
 }
 
 // NewMachine makes a Machine in state Init.
@@ -171,9 +181,6 @@ func NewMachine(in Instance) (*Machine, error) {
 
 // State is the present state.
 func (m *Machine) State() State { return m.state }
-
-// Ready says whether the instance is a BACKUP that waits for its group only; see [Hold].
-func (m *Machine) Ready() bool { return m.ready }
 
 // Priority is the effective priority.
 func (m *Machine) Priority() uint8 { return m.priority }
@@ -189,13 +196,19 @@ func (m *Machine) MasterAddr() netip.Addr {
 
 // Deadline is the time by which the next [Timeout] is due, and whether there is one.
 func (m *Machine) Deadline() (time.Time, bool) {
-	if m.state != Master && m.state != Backup {
-		return time.Time{}, false
+	switch m.state {
+	case Backup:
+		return m.timer, true
+	case Master:
+		next := m.timer
+		for _, at := range [...]time.Time{m.burstAt, m.refreshAt, m.lowerAt} {
+			if !at.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		return next, true
 	}
-	if !m.announceAt.IsZero() && m.announceAt.Before(m.timer) {
-		return m.announceAt, true
-	}
-	return m.timer, true
+	return time.Time{}, false
 }
 
 // Step tells the Machine what happened at the given time and returns what to do now, in order. The slice is valid until
@@ -204,7 +217,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	m.actions = m.actions[:0]
 	switch ev := ev.(type) {
 	case Startup:
-		m.startup(now, ev.Source, ev.Wait)
+		m.startup(now, ev, false)
 	case Shutdown:
 		m.shutdown(now)
 	case Received:
@@ -214,17 +227,15 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	case SetPriority:
 		m.setPriority(ev.Priority)
 	case FaultBegin:
+		m.fault = ev.Reason
 		m.faultBegin(now, ev.Reason)
 	case FaultEnd:
-		m.faultEnd(now, ev.Source, ev.Wait)
+		m.fault = ""
+		m.faultEnd(now, ev.Source, false)
 	case Reconfigure:
-		m.reconfigure(now, ev.Instance)
-	case Hold:
-		m.hold(now)
-	case Promote:
-		m.promote(now, ev.Reason)
-	case Demote:
-		m.demote(now, ev.Reason)
+		m.reconfigure(now, ev.Instance, ev.Priority)
+	default:
+		m.groupStep(now, ev)
 	}
 	return m.actions
 }
@@ -234,79 +245,104 @@ func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
 func (m *Machine) goTo(now time.Time, to State, reason string) {
 	from := m.state
 	m.state = to
+	m.conflicts.forget()
 	m.do(Transition{Instance: m.in.String(), At: now, From: from, To: to, Reason: reason})
 }
 
-// startup is RFC 9568, Section 6.4.1. Addresses left over from a crash are removed before anything else.
-func (m *Machine) startup(now time.Time, source netip.Addr, wait bool) {
+// conflict tells of another router that does not agree, unless that was told lately.
+func (m *Machine) conflict(now time.Time, kind ConflictKind, from netip.Addr, detail string) {
+	if m.conflicts.note(now, kind) {
+		m.do(Conflict{Instance: m.in.String(), At: now, Kind: kind, From: from, Detail: detail})
+	}
+}
+
+// startup is RFC 9568, Section 6.4.1. Addresses left over from a crash are removed before anything else. An owner that has to
+// wait for its group, or for the end of the start delay, waits as BACKUP.
+func (m *Machine) startup(now time.Time, ev Startup, wait bool) {
 	if m.state != Init {
 		return
 	}
-	m.source = source
-	if m.in.owner() && !wait {
+	m.source, m.notBefore = ev.Source, ev.NotBefore
+	atOnce := m.in.owner() && !m.in.StartBackup && !wait
+	if atOnce && !m.quiet(now) {
 		m.becomeMaster(now, "owner of the addresses")
 		return
 	}
 	m.do(RemoveAddrs{})
 	m.becomeBackup(now, m.in.interval(), "started")
+	if atOnce {
+		m.timer = m.notBefore
+	}
 }
+
+// quiet says whether the start delay is not over.
+func (m *Machine) quiet(now time.Time) bool { return now.Before(m.notBefore) }
 
 // shutdown is 6.4.2 (6) and 6.4.3 (9).
 func (m *Machine) shutdown(now time.Time) {
 	if m.state == Init {
 		return
 	}
-	m.resign(true)
+	m.resign(now, true)
 	m.goTo(now, Init, "shut down")
 }
 
 // resign gives up the addresses, if held. With priority 0 the others need not wait for our silence.
-func (m *Machine) resign(tell bool) {
+func (m *Machine) resign(now time.Time, tell bool) {
 	if m.state != Master {
 		return
 	}
 	if tell {
-		m.do(SendAdvert{Priority: 0})
+		m.advertise(now, 0)
 	}
 	m.do(RemoveAddrs{})
-	m.announceAt = time.Time{}
+	m.burstAt, m.refreshAt, m.lowerAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+func (m *Machine) advertise(now time.Time, priority uint8) {
+	m.do(SendAdvert{Priority: priority})
+	m.sentAt = now
+}
+
+func (m *Machine) announce(rounds int) {
+	if rounds > 0 {
+		m.do(AnnounceAddrs{Rounds: uint8(rounds)})
+	}
 }
 
 // becomeMaster is 6.4.1 (1) and 6.4.2 (7): the advert goes first, so that the old MASTER drops the addresses before the
 // link learns of the new one.
 func (m *Machine) becomeMaster(now time.Time, reason string) {
-	m.do(SendAdvert{Priority: m.priority})
+	m.advertise(now, m.priority)
 	m.do(AddAddrs{})
-	m.do(AnnounceAddrs{Rounds: uint8(min(m.in.Announce.rounds(), 255))})
+	m.announce(m.in.Announce.rounds())
 	m.timer = now.Add(m.in.interval())
-	m.scheduleAnnounce(now, true)
+	m.burstAt, m.refreshAt, m.answeredAt = time.Time{}, time.Time{}, time.Time{}
+	delay := m.in.Announce.delay()
+	if delay > 0 {
+		m.burstAt = now.Add(delay)
+	}
+	if m.in.Announce.Refresh > 0 {
+		m.refreshAt = now.Add(delay + m.in.Announce.Refresh)
+	}
 	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
 	m.masterInterval = m.in.interval()
 	m.goTo(now, Master, reason)
-}
-
-func (m *Machine) scheduleAnnounce(now time.Time, second bool) {
-	m.secondBurst = second && m.in.Announce.delay() > 0
-	switch {
-	case m.secondBurst:
-		m.announceAt = now.Add(m.in.Announce.delay())
-	case m.in.Announce.Refresh > 0:
-		m.announceAt = now.Add(m.in.Announce.Refresh)
-	default:
-		m.announceAt = time.Time{}
-	}
 }
 
 // becomeBackup starts to wait for a MASTER that sends every interval.
 func (m *Machine) becomeBackup(now time.Time, interval time.Duration, reason string) {
 	m.masterInterval = interval
 	m.timer = now.Add(m.masterDown())
+	if m.quiet(now) {
+		m.timer = m.notBefore.Add(m.masterDown())
+	}
 	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
 	m.goTo(now, Backup, reason)
 }
 
 func (m *Machine) masterDown() time.Duration {
-	return masterDownInterval(m.in.version(), m.priority, m.masterInterval)
+	return masterDownInterval(m.in.version(), m.priority, m.in.downAdverts(), m.masterInterval)
 }
 
 func (m *Machine) skew() time.Duration {
@@ -314,10 +350,14 @@ func (m *Machine) skew() time.Duration {
 }
 
 func (m *Machine) received(now time.Time, from netip.Addr, a *Advertisement) {
-	switch m.state {
-	case Backup:
+	switch {
+	case m.quiet(now), m.in.deaf(), m.state != Backup && m.state != Master, m.expired(now):
+	case from == m.source:
+		// An answer would be answered for ever, and nothing in it can settle the matter.
+		m.conflict(now, ConflictSource, from, "another router sends adverts from our address, or ours come back")
+	case m.state == Backup:
 		m.backupReceived(now, from, a)
-	case Master:
+	default:
 		m.masterReceived(now, from, a)
 	}
 }
@@ -366,32 +406,53 @@ func (m *Machine) learn(a *Advertisement) {
 
 // masterReceived is 6.4.3 (11) to (13).
 func (m *Machine) masterReceived(now time.Time, from netip.Addr, a *Advertisement) {
+	if a.Priority == 255 && m.in.owner() {
+		m.conflict(now, ConflictOwner, from, "it has priority 255 as we have: only one router can own the addresses")
+	}
 	switch {
 	case a.Priority == 0:
-		m.do(SendAdvert{Priority: m.priority})
+		m.advertise(now, m.priority)
 		m.timer = now.Add(m.in.interval())
 	case a.Priority > m.priority:
 		m.yieldTo(now, from, a, "higher priority")
 	case a.Priority == m.priority && m.source.Less(from):
 		m.yieldTo(now, from, a, "equal priority and higher address")
 	default:
-		m.assert(from)
+		m.assert(now, from, a)
 	}
 }
 
 // assert answers a MASTER that must yield to us: the advert tells it, the announcement repairs bridges and neighbours
-// that it misled. The periodic schedule goes on unchanged. An equal sender with our own address is a misconfiguration
-// that no answer can settle; answering it would be answered for ever.
-func (m *Machine) assert(from netip.Addr) {
-	if from == m.source {
+// that it misled. The periodic schedule goes on unchanged. A flood is not answered by a flood.
+func (m *Machine) assert(now time.Time, from netip.Addr, a *Advertisement) {
+	m.conflict(now, ConflictMaster, from, fmt.Sprintf("it is MASTER with priority %d, and should yield to our %d", a.Priority, m.priority))
+	if !m.answeredAt.IsZero() && now.Sub(m.answeredAt) < m.in.interval()/answersPerInterval {
 		return
 	}
-	m.do(SendAdvert{Priority: m.priority})
-	m.do(AnnounceAddrs{Rounds: 1})
+	m.answeredAt = now
+	if !m.in.LowerPrioNoAdvert && !m.in.Strict {
+		m.advertise(now, m.priority)
+	}
+	m.reannounce(now)
+}
+
+// answersPerInterval bounds the answers to lesser MASTERs.
+const answersPerInterval = 10
+
+// reannounce repeats the announcement, now and once more when the other has had time to read our advert.
+func (m *Machine) reannounce(now time.Time) {
+	rounds, delay := m.in.lowerPrio()
+	m.announce(rounds)
+	if rounds > 0 && delay > 0 {
+		m.lowerAt = now.Add(delay)
+	}
 }
 
 func (m *Machine) yieldTo(now time.Time, from netip.Addr, a *Advertisement, why string) {
-	m.resign(false)
+	if m.in.HigherPrioSendAdvert && !m.in.Strict {
+		m.advertise(now, m.priority)
+	}
+	m.resign(now, false)
 	m.master = from
 	interval := m.in.interval()
 	if m.in.version() == 3 {
@@ -401,17 +462,36 @@ func (m *Machine) yieldTo(now time.Time, from netip.Addr, a *Advertisement, why 
 }
 
 func (m *Machine) timeout(now time.Time) {
-	if m.state == Master {
+	switch {
+	case m.expired(now):
+	case m.state == Master:
 		m.masterTimeout(now)
-	} else if m.state == Backup && !now.Before(m.timer) {
+	case m.state == Backup && !now.Before(m.timer):
 		m.becomeMaster(now, m.takeoverReason())
 	}
 }
 
+// expired makes a BACKUP of a MASTER that was held up for so long that another must have taken over. It does not say
+// priority 0: the other is in office.
+func (m *Machine) expired(now time.Time) bool {
+	if m.state != Master || m.in.TimerExpiredBackup == 0 ||
+		now.Sub(m.sentAt) <= expiredInterval(m.in.version(), m.in.TimerExpiredBackup, m.in.interval()) {
+		return false
+	}
+	late := now.Sub(m.sentAt)
+	m.resign(now, false)
+	m.becomeBackup(now, m.in.interval(), fmt.Sprintf("held up for %v: another must have taken over", late))
+	return true
+}
+
 func (m *Machine) takeoverReason() string {
 	switch {
-	case m.leaving:
+	case m.in.owner() && !m.notBefore.IsZero() && m.timer.Equal(m.notBefore):
+		return "owner of the addresses"
+	case m.leaving && m.master.IsValid():
 		return fmt.Sprintf("%v left with priority 0", m.master)
+	case m.leaving:
+		return "the MASTER left with priority 0"
 	case !m.master.IsValid():
 		return fmt.Sprintf("no advert within %v", m.masterDown())
 	}
@@ -422,43 +502,28 @@ func (m *Machine) takeoverReason() string {
 // that it missed.
 func (m *Machine) masterTimeout(now time.Time) {
 	if !now.Before(m.timer) {
-		m.do(SendAdvert{Priority: m.priority})
+		m.advertise(now, m.priority)
 		m.timer = m.timer.Add(m.in.interval())
 		if m.timer.Before(now) {
 			m.timer = now.Add(m.in.interval())
 		}
 	}
-	if !m.announceAt.IsZero() && !now.Before(m.announceAt) {
-		rounds := 1
-		if m.secondBurst {
-			rounds = m.in.Announce.rounds()
-		}
-		m.do(AnnounceAddrs{Rounds: uint8(min(rounds, 255))})
-		m.scheduleAnnounce(now, false)
+	if due(now, m.burstAt) {
+		m.burstAt = time.Time{}
+		m.announce(m.in.Announce.rounds())
+	}
+	if due(now, m.lowerAt) {
+		m.lowerAt = time.Time{}
+		rounds, _ := m.in.lowerPrio()
+		m.announce(rounds)
+	}
+	if due(now, m.refreshAt) {
+		m.refreshAt = now.Add(m.in.Announce.Refresh)
+		m.announce(m.in.Announce.refreshRounds())
 	}
 }
 
-// The members of a sync group.
-
-func (m *Machine) hold(now time.Time) {
-	if m.state == Backup && !now.Before(m.timer) {
-		m.ready = true
-		m.timer = now.Add(m.masterDown())
-	}
-}
-
-func (m *Machine) promote(now time.Time, reason string) {
-	if m.state == Backup {
-		m.becomeMaster(now, reason)
-	}
-}
-
-func (m *Machine) demote(now time.Time, reason string) {
-	if m.state == Master {
-		m.resign(false)
-		m.becomeBackup(now, m.in.interval(), reason)
-	}
-}
+func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
 // setPriority moves a running down timer by the difference of the old and the new skew.
 func (m *Machine) setPriority(priority uint8) {
@@ -480,7 +545,7 @@ func (m *Machine) faultBegin(now time.Time, reason string) {
 	if m.state == Init {
 		m.do(RemoveAddrs{})
 	}
-	m.resign(true)
+	m.resign(now, true)
 	m.ready = false
 	m.goTo(now, Fault, reason)
 }
@@ -490,22 +555,33 @@ func (m *Machine) faultEnd(now time.Time, source netip.Addr, wait bool) {
 		return
 	}
 	m.source = source
-	if m.in.owner() && !wait {
+	if m.in.owner() && !m.in.StartBackup && !wait && !m.quiet(now) {
 		m.becomeMaster(now, "fault is over, owner of the addresses")
 		return
 	}
 	m.becomeBackup(now, m.in.interval(), "fault is over")
 }
 
-// reconfigure keeps the state. A MASTER advertises the change at once; the driver brings the addresses up to date.
-func (m *Machine) reconfigure(now time.Time, in Instance) {
-	m.in = in
-	m.priority = in.priority()
+// reconfigure keeps the state. A MASTER advertises the change at once; the driver brings the addresses up to date. The timer
+// of a BACKUP moves by what the wait has become longer or shorter.
+func (m *Machine) reconfigure(now time.Time, in Instance, priority uint8) {
+	before := m.masterDown()
+	if m.masterInterval == m.in.interval() || in.version() == 2 {
+		m.masterInterval = in.interval() // not learned
+	}
+	m.in, m.priority = in, in.priority()
+	if priority != 0 && !in.owner() {
+		m.priority = min(priority, 254)
+	}
 	switch m.state {
 	case Master:
-		m.do(SendAdvert{Priority: m.priority})
+		m.advertise(now, m.priority)
 		m.timer = now.Add(in.interval())
+		m.refreshAt = time.Time{}
+		if in.Announce.Refresh > 0 {
+			m.refreshAt = now.Add(in.Announce.Refresh)
+		}
 	case Backup:
-		m.timer = now.Add(m.masterDown())
+		m.timer = m.timer.Add(m.masterDown() - before)
 	}
 }

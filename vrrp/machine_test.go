@@ -43,8 +43,11 @@ func (mt *machineTest) step(ev Event) {
 	mt.want()
 	for _, a := range mt.m.Step(mt.now, ev) {
 		text := strings.TrimPrefix(fmt.Sprintf("%T%+v", a, a), "vrrp.")
-		if tr, ok := a.(Transition); ok {
-			text = fmt.Sprintf("%v -> %v", tr.From, tr.To)
+		switch a := a.(type) {
+		case Transition:
+			text = fmt.Sprintf("%v -> %v", a.From, a.To)
+		case Conflict:
+			text = fmt.Sprintf("conflict %v %v", a.Kind, a.From)
 		}
 		mt.pending = append(mt.pending, text)
 	}
@@ -248,7 +251,7 @@ func TestMasterAsserts(t *testing.T) {
 		mt.takeOver()
 		mt.wait(time.Second / 4)
 		mt.hear(c.from, c.priority, time.Second)
-		mt.want("SendAdvert{Priority:100}", "AnnounceAddrs{Rounds:1}")
+		mt.want("conflict master "+c.from.String(), "SendAdvert{Priority:100}", "AnnounceAddrs{Rounds:5}")
 		mt.fireIn(time.Second * 3 / 4)
 		mt.want("SendAdvert{Priority:100}")
 	}
@@ -260,6 +263,8 @@ func TestMasterIgnoresItsDouble(t *testing.T) {
 	mt.start()
 	mt.takeOver()
 	mt.hear(self, 100, time.Second)
+	mt.want("conflict source 10.0.0.5")
+	mt.hear(self, 200, time.Second) // told of already
 }
 
 func TestAnnouncementsAreRepeated(t *testing.T) {
@@ -273,7 +278,7 @@ func TestAnnouncementsAreRepeated(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}")
 	mt.fireIn(time.Second / 2)
 	mt.want("AnnounceAddrs{Rounds:2}")
-	mt.wait(time.Minute)
+	mt.wait(61500 * time.Millisecond)
 	mt.step(Timeout{})
 	mt.want("SendAdvert{Priority:100}", "AnnounceAddrs{Rounds:1}") // held up for a minute: one advert, not sixty
 }

@@ -27,7 +27,7 @@ func (r *Router) notice(now time.Time, x *runner, ev Event, before State, was ui
 	if n.Priority != was {
 		r.notifier.notice(r.port(&x.in), n)
 	}
-	if got, ok := ev.(Received); ok && n.State == Master && got.Advertisement.Priority > 0 {
+	if got, ok := ev.(Received); ok && n.State == Master && got.Advertisement.Priority > 0 && got.From != x.source {
 		n.Was, n.Rival, n.RivalPriority = n.Priority, got.From, got.Advertisement.Priority
 		r.notifier.notice(r.port(&x.in), n)
 	}

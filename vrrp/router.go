@@ -28,6 +28,9 @@ type Options struct {
 	OnTransition func(Transition)
 	// OnNotice is called for what changes no state, in order with OnTransition and like it.
 	OnNotice func(Notice)
+	// OnConflict is called when another router does not agree with one of ours, or a virtual address is in dispute: see
+	// [Conflict]. Calls come between those of OnTransition, in order. Nil means nobody asks; it is logged all the same.
+	OnConflict func(Conflict)
 	// OnTimer is called with how late each timer of an instance fired: what this host's scheduling costs the protocol. It is
 	// called by the loop that sends adverts, so it must return at once, and must not call the Router. Nil means nobody asks.
 	OnTimer func(late time.Duration)
@@ -52,12 +55,15 @@ type Router struct {
 	log      *slog.Logger
 	net      Network
 	onTimer  func(time.Duration)
+	conflict func(Conflict)
 	notifier *notifier
 	ready    chan struct{}
 	wake     chan struct{} // holds a token when the loop shall look again
 
 	mu       sync.Mutex // guards the fields below; held for each step of the loop
 	runners  []*runner
+	machines map[*Machine]*runner
+	started  time.Time // when Run began
 	ports    map[Socket]*port
 	tracking map[string]Tracking
 	links    map[string]seenLink // of this refresh
@@ -71,7 +77,7 @@ type Router struct {
 // NewRouter makes a Router without instances. It starts nothing.
 func NewRouter(o Options) *Router {
 	r := &Router{
-		log: o.Logger, net: o.Network, onTimer: o.OnTimer, notifier: newNotifier(o.OnTransition, o.OnNotice),
+		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), packets: make([]Packet, 16),
 		ports: make(map[Socket]*port), tracking: make(map[string]Tracking),
 		links: make(map[string]seenLink), virtual: make(map[netip.Addr]bool),
@@ -122,6 +128,7 @@ func (r *Router) Set(instances []Instance) error {
 			r.step(now, gone, Shutdown{})
 		}
 	}
+	r.regroup()
 	r.refresh(now)
 	r.poke()
 	return nil
@@ -205,8 +212,8 @@ func (r *Router) Run(ctx context.Context) error {
 func (r *Router) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = true
-	r.refresh(time.Now())
+	r.running, r.started = true, time.Now()
+	r.refresh(r.started)
 	for _, p := range r.ports {
 		if errors.Is(p.err, os.ErrPermission) || errors.Is(p.err, errors.ErrUnsupported) {
 			return p.err
@@ -255,7 +262,7 @@ func (r *Router) expire(now time.Time) {
 	for _, x := range r.runners {
 		if due, ok := x.machine.Deadline(); ok && !now.Before(due) {
 			r.onTimer(now.Sub(due))
-			r.timeout(now, x)
+			r.step(now, x, Timeout{})
 		}
 	}
 }
@@ -311,37 +318,55 @@ func (r *Router) receive(now time.Time, p *port, packet *Packet) {
 		return
 	}
 	x := r.find(p, packet.Src, message[1])
-	if x == nil || packet.Src == x.source {
-		return // another group's, or our own looped back
+	if x == nil {
+		return // another group's
 	}
 	x.stats.AdvertsReceived++
 	err := r.advert.ParsePacket(message, packet.Src, packet.Dst)
 	if err == nil {
 		err = r.advert.Validate(&x.in, packet.Src, packet.Dst, packet.TTL)
 	}
-	if err == nil {
-		err = x.writer.auth.Verify(now, &r.advert, message, packet.Src)
-	}
-	if err == nil && x.in.AuthType == AuthAH {
-		err = x.writer.auth.verifyAH(packet.Header, ah, message, packet.Src, packet.Dst.IsMulticast())
+	if err == nil && packet.Src != x.source {
+		err = x.writer.auth.authenticate(now, &r.advert, message, ah, packet)
 	}
 	if err != nil {
-		r.reject(x, packet.Src, err)
+		r.reject(now, x, packet.Src, err)
 		return
 	}
 	x.accepted(now, &r.advert)
 	r.log.Debug("advert received", "instance", x.in.String(), "from", packet.Src, "advert", &r.advert)
+	r.compare(now, x, packet)
 	r.step(now, x, Received{From: packet.Src, Advertisement: &r.advert})
 }
 
 // reject counts, and logs each kind of complaint once until the state changes: a flood must not fill the disk.
-func (r *Router) reject(x *runner, from netip.Addr, err error) {
+func (r *Router) reject(now time.Time, x *runner, from netip.Addr, err error) {
 	kind := x.stats.count(err)
+	if c := conflictOf(kind); c != 0 {
+		r.tell(x, now, c, from, err)
+	}
 	if x.complained[kind] {
 		return
 	}
 	x.complained[kind] = true
 	r.log.Warn("advert rejected", "instance", x.in.String(), "from", from, "error", err)
+}
+
+// compare tells of what is said otherwise in an advert that is good enough to be accepted.
+func (r *Router) compare(now time.Time, x *runner, packet *Packet) {
+	if err := r.advert.Compare(&x.in); err != nil {
+		r.tell(x, now, conflictOf(x.stats.count(err)), packet.Src, err)
+	}
+	if form := x.in.checksumSent(packet.Dst); form != r.advert.Checksum && x.writer.form != r.advert.Checksum {
+		r.tell(x, now, ConflictChecksum, packet.Src, &packetError{ErrChecksum, "of the form %v, ours is %v", r.advert.Checksum, form})
+	}
+}
+
+// tell tells of a conflict, unless that was done lately.
+func (r *Router) tell(x *runner, now time.Time, kind ConflictKind, from netip.Addr, detail error) {
+	if x.machine.conflicts.note(now, kind) {
+		r.execute(now, x, Conflict{Instance: x.in.String(), At: now, Kind: kind, From: from, Detail: detail.Error()})
+	}
 }
 
 // find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
@@ -361,15 +386,31 @@ func (r *Router) find(p *port, src netip.Addr, vrid uint8) (found *runner) {
 	return found
 }
 
-// step is the only way to a Machine: it carries out, in order, what the Machine wants done.
+// step is the only way to a Machine: it carries out, in order, what the Machine, and the others of its group, want done.
 func (r *Router) step(now time.Time, x *runner, ev Event) {
 	before, priority := x.machine.State(), x.machine.Priority()
-	for _, a := range x.machine.Step(now, ev) {
-		r.execute(now, x, a)
+	if len(x.group) > 1 {
+		x.group.Step(now, x.machine, ev, func(m *Machine, a Action) { r.execute(now, r.machines[m], a) })
+	} else {
+		for _, a := range x.machine.Step(now, ev) {
+			r.execute(now, x, a)
+		}
 	}
 	r.notice(now, x, ev, before, priority)
-	if x.in.Sync != "" && x.machine.State() != before {
-		r.follow(now, x, before)
+}
+
+// regroup gives each runner its sync group.
+func (r *Router) regroup() {
+	groups := make(map[string]Group)
+	r.machines = make(map[*Machine]*runner, len(r.runners))
+	for _, x := range r.runners {
+		r.machines[x.machine] = x
+		if x.in.Sync != "" {
+			groups[x.in.Sync] = append(groups[x.in.Sync], x.machine)
+		}
+	}
+	for _, x := range r.runners {
+		x.group = groups[x.in.Sync]
 	}
 }
 
@@ -388,6 +429,11 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 		p.work.Add(r.announce(x, x.in.held(), int(a.Rounds)))
 	case Transition:
 		r.transition(p, x, a)
+	case Conflict:
+		r.log.Warn("conflict", "instance", a.Instance, "kind", a.Kind.String(), "with", a.From, "detail", a.Detail)
+		if r.conflict != nil {
+			r.notifier.queue.Add(func() { r.conflict(a) })
+		}
 	}
 }
 
@@ -486,7 +532,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		x.machine = mustMachine(in)
 		return
 	}
-	r.step(now, x, Reconfigure{Instance: in})
+	r.step(now, x, Reconfigure{Instance: in, Priority: x.effective(r.tracking[in.String()])})
 	if x.machine.State() != Master {
 		return
 	}
@@ -512,7 +558,7 @@ func (r *Router) refresh(now time.Time) {
 	for _, x := range r.runners {
 		source, fault := r.usable(x)
 		if state := x.machine.State(); fault == "" && (state == Init || state == Fault) {
-			x.source = source
+			x.source, x.machine.source = source, source
 		}
 		x.fault = fault
 		r.track(x)
@@ -534,22 +580,29 @@ func (r *Router) refresh(now time.Time) {
 
 func (r *Router) refreshOne(now time.Time, x *runner) {
 	t := r.tracking[x.in.String()]
-	fault := x.fault
-	if fault == "" {
-		fault = r.groupFault(x)
-	}
 	switch state := x.machine.State(); {
-	case fault != "":
-		r.step(now, x, FaultBegin{Reason: fault})
+	case x.fault != "":
+		r.step(now, x, FaultBegin{Reason: x.fault})
 	case state == Init:
 		r.step(now, x, SetPriority{Priority: x.effective(t)})
-		r.step(now, x, Startup{Source: x.source, Wait: !r.allOwners(x)})
+		r.step(now, x, Startup{Source: x.source, NotBefore: r.notBefore(&x.in)})
 	case state == Fault:
-		r.step(now, x, FaultEnd{Source: x.source, Wait: !r.allOwners(x)})
+		r.step(now, x, FaultEnd{Source: x.source})
 	}
 	if p := x.effective(t); p != x.machine.Priority() {
 		r.step(now, x, SetPriority{Priority: p})
 	}
+}
+
+// notBefore is the end of an instance's start delay.
+func (r *Router) notBefore(in *Instance) time.Time {
+	end := r.started.Add(in.StartDelay)
+	if in.BootDelay > 0 {
+		if booted := r.started.Add(in.BootDelay - uptime()); booted.After(end) {
+			end = booted
+		}
+	}
+	return end
 }
 
 // usable tells the address to send from, or why there is none. It opens the interface's socket when that is due.

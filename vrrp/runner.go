@@ -12,6 +12,7 @@ import (
 type runner struct {
 	in         Instance
 	machine    *Machine
+	group      Group // of the sync group, itself included
 	source     netip.Addr
 	id         uint16 // of the last advert's IP header
 	fault      string // why it cannot take part, by itself
@@ -84,6 +85,8 @@ type InstanceStatus struct {
 	// ChecksumSeen is the form of the last advert accepted.
 	ChecksumSeen Checksum `json:"checksumSeen"`
 	Stats        Stats    `json:"stats"`
+	// Conflicts counts what did not agree, by the names of [ConflictKind].
+	Conflicts map[string]uint64 `json:"conflicts,omitempty"`
 }
 
 // Status is a snapshot of all instances, in the order in which they were set.
@@ -94,7 +97,7 @@ func (r *Router) Status() []InstanceStatus {
 	for _, x := range r.runners {
 		all = append(all, InstanceStatus{
 			Instance: x.in, State: x.machine.State(), Since: x.since, Priority: x.machine.Priority(), Source: x.source,
-			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats,
+			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats, Conflicts: x.machine.conflicts.all(),
 		})
 	}
 	return all
