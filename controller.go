@@ -44,6 +44,7 @@ type Options struct {
 type Controller struct {
 	log               *slog.Logger
 	events            hub
+	notifier          *notifier
 	router            *vrrp.Router
 	monitor           *check.Monitor
 	kernel            ipvs.Table       // nil without a table
@@ -61,6 +62,7 @@ type Controller struct {
 	phase phase
 	spec  Spec // the wish with the overrides: what is in force
 	state *state
+	group groups
 	host  map[string]vrrp.Tracking // what the host application says
 }
 
@@ -79,7 +81,11 @@ func New(o Options) *Controller {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.kernel = o.Table
-	c.router = vrrp.NewRouter(vrrp.Options{Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnTimer: c.lateness.observe})
+	c.notifier = newNotifier(o, c.log, c.publish)
+	c.events.sink = c.notifier.handle
+	c.router = vrrp.NewRouter(vrrp.Options{
+		Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnNotice: c.noticed, OnTimer: c.lateness.observe,
+	})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
 	if o.Table != nil {
 		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired})
@@ -123,12 +129,44 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	defer c.events.close()
+	c.begin(ctx)
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.router.Run(inner) })
 	group.Go(func() error { return c.monitor.Run(inner) })
 	group.Go(func() error { return c.keepTable(inner) })
 	err := group.Wait()
-	return errors.Join(err, c.enter(ended), c.release())
+	err = errors.Join(err, c.enter(ended), c.release())
+	c.notifier.close()
+	c.runOnce(c.program(func(s *Spec) *Program { return s.Shutdown }), "shutdown script")
+	return err
+}
+
+// begin does what comes before everything else.
+func (c *Controller) begin(ctx context.Context) {
+	c.runOnce(c.program(func(s *Spec) *Program { return s.Startup }), "startup script")
+	c.notifier.start(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events.tell(c.state.initial(&state{}, c.spec.Notify.InitialServers, time.Now()))
+}
+
+func (c *Controller) program(of func(*Spec) *Program) *Program {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return of(&c.spec)
+}
+
+// runOnce runs a program to its end.
+func (c *Controller) runOnce(p *Program, what string) {
+	if p == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.timeout())
+	defer cancel()
+	if err := c.notifier.run(ctx, p.command()); err != nil {
+		c.log.Error(what, "error", err)
+		c.publish(EventError, what, "", "", err.Error())
+	}
 }
 
 // enter begins a phase. Whoever is in Apply finishes first.
@@ -251,13 +289,20 @@ func (c *Controller) now() phase {
 func (c *Controller) adopt(spec Spec, over overrides) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := newState(&spec, c.state)
+	old, next, now := c.state, newState(&spec, c.state), time.Now()
 	if err := c.monitor.Set(next.list); err != nil {
 		return err
 	}
-	c.spec, c.state, c.over = spec, next, over
+	c.spec, c.state, c.over, c.group = spec, next, over, newGroups(spec.Instances, c.group)
+	c.notifier.set(&spec)
 	for i := range spec.Instances {
 		c.track(spec.Instances[i].String())
+	}
+	if c.phase == running {
+		for _, e := range next.since(old, now) {
+			c.events.publish(e)
+		}
+		c.events.tell(next.initial(old, spec.Notify.InitialServers, now))
 	}
 	return nil
 }
@@ -282,7 +327,25 @@ func (c *Controller) Plan(ctx context.Context, spec Spec) (Plan, error) {
 
 // instanceChanged hears the Router.
 func (c *Controller) instanceChanged(t vrrp.Transition) {
-	c.events.publish(Event{Time: t.At, Kind: EventInstance, Object: t.Instance, From: t.From.String(), To: t.To.String(), Reason: t.Reason, Took: t.Took})
+	e := Event{
+		Time: t.At, Kind: EventInstance, Object: t.Instance, From: t.From.String(), To: t.To.String(), Reason: t.Reason, Priority: t.Priority, Took: t.Took,
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events.publish(e)
+	if of, ok := c.group.changed(e); ok {
+		c.events.publish(of)
+	}
+}
+
+// noticed hears the Router too.
+func (c *Controller) noticed(n vrrp.Notice) {
+	e := Event{Time: n.At, Kind: EventPriority, Object: n.Instance, From: n.State.String(), To: n.State.String(), Priority: n.Priority}
+	e.Reason = fmt.Sprintf("priority %d -> %d", n.Was, n.Priority)
+	if n.Rival.IsValid() {
+		e.Kind, e.Reason = EventRival, fmt.Sprintf("advert of priority %d from %v", n.RivalPriority, n.Rival)
+	}
+	c.events.publish(e)
 }
 
 // probeChanged hears the Monitor. The table is changed by another goroutine, so that verdicts that come at once go to the

@@ -18,6 +18,12 @@ type EventKind string
 const (
 	// EventInstance: a VRRP instance changed state. Object is its name, From and To are its states (MASTER, ...).
 	EventInstance EventKind = "instance"
+	// EventGroup: all members of a sync group are in the same state. Object is its name, From and To are as for instances.
+	EventGroup EventKind = "group"
+	// EventPriority: the effective priority of an instance changed, Reason tells from what to what. From and To are its state.
+	EventPriority EventKind = "priority"
+	// EventRival: an instance that is MASTER heard an advert of another MASTER to which it does not yield.
+	EventRival EventKind = "rival"
 	// EventServer: a check changed its verdict on a real server. Object is "service server", To is UP or DOWN.
 	EventServer EventKind = "server"
 	// EventService: a service gained or lost its quorum. Object is the service, To is UP or DOWN.
@@ -53,6 +59,8 @@ type Event struct {
 	To   string `json:"to,omitempty"`
 	// Reason is one line for a person.
 	Reason string `json:"reason,omitempty"`
+	// Priority is the effective one of an instance, 0 of anything else.
+	Priority uint8 `json:"priority,omitempty"`
 	// Took is how long it took to notice, in nanoseconds as JSON: for a server or a tracker, from the last check that found
 	// it otherwise; for an instance that becomes MASTER, from the last advert of the former one. 0 means not known.
 	Took time.Duration `json:"took,omitempty"`
@@ -138,6 +146,8 @@ func (s *Subscription) signal() {
 
 // hub numbers events and hands them to every subscription without ever waiting for one.
 type hub struct {
+	sink func(Event) // is given every event too, in order; nil for none
+
 	mu     sync.Mutex // guards the fields below
 	seq    uint64
 	subs   map[*Subscription]struct{}
@@ -170,8 +180,20 @@ func (h *hub) publish(e Event) {
 	defer h.mu.Unlock()
 	h.seq++
 	e.Seq = h.seq
+	if h.sink != nil {
+		h.sink(e)
+	}
 	for s := range h.subs {
 		s.push(e)
+	}
+}
+
+// tell gives events to the sink alone.
+func (h *hub) tell(events []Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range events {
+		h.sink(e)
 	}
 }
 

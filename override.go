@@ -114,7 +114,7 @@ func (o overrides) within(s *Spec) overrides {
 	there := make(map[ServerKey]bool)
 	for i := range s.Services {
 		for _, server := range s.Services[i].Servers {
-			there[ServerKey{s.Services[i].ServiceKey, server.Addr}] = true
+			there[ServerKey{s.Services[i].String(), server.Addr}] = true
 		}
 	}
 	o = o.clone()

@@ -19,6 +19,10 @@ type Spec struct {
 	Services []Service
 	// Trackers move the priorities of instances. Their names are unique.
 	Trackers []Tracker
+	// Notify says who is told of what happens.
+	Notify Notify
+	// Startup is run before anything else, Shutdown after everything. Their failure is told and changes nothing. Nil means none.
+	Startup, Shutdown *Program
 }
 
 // Tracker is a check of whatever kind whose verdict moves instances: a vrrp_script, or any Checker.
@@ -133,7 +137,7 @@ func (s *Spec) Validate() error {
 			owners[key] = service
 		}
 	}
-	errs = append(errs, s.validateTrackers())
+	errs = append(errs, s.validateTrackers(), s.Notify.validate())
 	return errors.Join(errs...)
 }
 
@@ -174,7 +178,8 @@ func (s *Spec) validateTrackers() error {
 
 // clone copies what a caller could change.
 func (s *Spec) clone() Spec {
-	c := Spec{Instances: slices.Clone(s.Instances), Services: slices.Clone(s.Services), Trackers: slices.Clone(s.Trackers)}
+	c := *s
+	c.Instances, c.Services, c.Trackers, c.Notify = slices.Clone(s.Instances), slices.Clone(s.Services), slices.Clone(s.Trackers), s.Notify.clone()
 	for i := range c.Trackers {
 		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
@@ -21,20 +20,20 @@ import (
 // Overrides (weight, priority, maintenance) are an operator's word over the Spec. They survive Apply, end with what they are
 // about, are told by an [EventOverride], and stand in [Status].
 
-// ServerKey identifies a real server: its service and its own address.
+// ServerKey identifies a real server: the name of its service, such as "TCP 192.0.2.10:80", and its own address.
 type ServerKey struct {
-	Service ipvs.ServiceKey
+	Service string
 	Addr    netip.AddrPort
 }
 
 // String names the server as events do: "TCP 192.0.2.10:80 192.0.2.11:80".
 func (k ServerKey) String() string { return fmt.Sprintf("%v %v", k.Service, k.Addr) }
 
-// SetService adds a service with its servers, or puts it in the place of the one with its key.
+// SetService adds a service with its servers, or puts it in the place of the one of its name.
 func (c *Controller) SetService(ctx context.Context, s Service) error {
-	return c.edit(ctx, s.ServiceKey, func(spec *Spec) error {
+	return c.edit(ctx, &s, func(spec *Spec) error {
 		s = s.clone()
-		if i := spec.service(s.ServiceKey); i >= 0 {
+		if i := spec.service(s.String()); i >= 0 {
 			spec.Services[i] = s
 		} else {
 			spec.Services = append(spec.Services, s)
@@ -44,11 +43,11 @@ func (c *Controller) SetService(ctx context.Context, s Service) error {
 }
 
 // RemoveService removes a service with its servers. Connections end as the kernel ends them: [Controller.Drain] first.
-func (c *Controller) RemoveService(ctx context.Context, key ipvs.ServiceKey) error {
-	return c.edit(ctx, key, func(spec *Spec) error {
-		i := spec.service(key)
+func (c *Controller) RemoveService(ctx context.Context, name string) error {
+	return c.edit(ctx, name, func(spec *Spec) error {
+		i := spec.service(name)
 		if i < 0 {
-			return noService(key)
+			return noService(name)
 		}
 		spec.Services = slices.Delete(spec.Services, i, i+1)
 		return nil
@@ -56,7 +55,7 @@ func (c *Controller) RemoveService(ctx context.Context, key ipvs.ServiceKey) err
 }
 
 // SetServer adds a real server to a service, or puts it in the place of the one with its address.
-func (c *Controller) SetServer(ctx context.Context, service ipvs.ServiceKey, s Server) error {
+func (c *Controller) SetServer(ctx context.Context, service string, s Server) error {
 	return c.editService(ctx, service, func(of *Service) error {
 		s.Checks = slices.Clone(s.Checks)
 		if i := of.server(s.Addr); i >= 0 {
@@ -162,7 +161,7 @@ func (c *Controller) connections(ctx context.Context, key ServerKey) (int, error
 		return 0, err
 	}
 	for i := range all {
-		if all[i].ServiceKey != key.Service {
+		if all[i].ServiceKey.String() != key.Service {
 			continue
 		}
 		for _, d := range all[i].Destinations {
@@ -196,16 +195,16 @@ func onOff(on bool) string {
 	return "off"
 }
 
-func noService(key ipvs.ServiceKey) error {
-	return fmt.Errorf("holdfast: service %v: %w", key, fs.ErrNotExist)
+func noService(name string) error {
+	return fmt.Errorf("holdfast: service %s: %w", name, fs.ErrNotExist)
 }
 func noServer(key ServerKey) error { return fmt.Errorf("holdfast: server %v: %w", key, fs.ErrNotExist) }
 func noInstance(name string) error {
 	return fmt.Errorf("holdfast: instance %s: %w", name, fs.ErrNotExist)
 }
 
-func (s *Spec) service(key ipvs.ServiceKey) int {
-	return slices.IndexFunc(s.Services, func(x Service) bool { return x.ServiceKey == key })
+func (s *Spec) service(name string) int {
+	return slices.IndexFunc(s.Services, func(x Service) bool { return x.String() == name })
 }
 
 func (s *Spec) instance(name string) int {
@@ -231,11 +230,11 @@ func (c *Controller) edit(ctx context.Context, object any, change func(*Spec) er
 	return c.apply(ctx, next, c.over, EventApply, fmt.Sprint(object))
 }
 
-func (c *Controller) editService(ctx context.Context, key ipvs.ServiceKey, change func(*Service) error) error {
-	return c.edit(ctx, key, func(spec *Spec) error {
-		i := spec.service(key)
+func (c *Controller) editService(ctx context.Context, name string, change func(*Service) error) error {
+	return c.edit(ctx, name, func(spec *Spec) error {
+		i := spec.service(name)
 		if i < 0 {
-			return noService(key)
+			return noService(name)
 		}
 		spec.Services[i].Servers = slices.Clone(spec.Services[i].Servers)
 		return change(&spec.Services[i])

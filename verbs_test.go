@@ -18,7 +18,7 @@ import (
 )
 
 func serverKey(service, addr string) holdfast.ServerKey {
-	return holdfast.ServerKey{Service: key(service), Addr: netip.MustParseAddrPort(addr)}
+	return holdfast.ServerKey{Service: key(service).String(), Addr: netip.MustParseAddrPort(addr)}
 }
 
 // TestVerbsEditTheSpec: each changes one thing and leaves the rest alone; Apply takes everything back.
@@ -40,14 +40,14 @@ func TestVerbsEditTheSpec(t *testing.T) {
 		do(w.c.SetInstance(ctx, vrrp.Instance{Name: "two", Interface: "eth0", VRID: 8, Addrs: vrrp.MustAddresses("10.0.0.101/32")}))
 		third := second.Servers[0]
 		third.Addr, third.Weight, third.Checks = netip.MustParseAddrPort("10.0.0.13:80"), 7, nil
-		do(w.c.SetServer(ctx, key("10.0.0.100:80"), third))
+		do(w.c.SetServer(ctx, "TCP 10.0.0.100:80", third))
 		do(w.c.RemoveServer(ctx, serverKey("10.0.0.100:80", "10.0.0.12:80")))
 		time.Sleep(10 * time.Second)
 		w.wantTable(t, onlyFirst+"\n-a -t 10.0.0.100:80 -r 10.0.0.13:80 -m -w 7\n"+strings.ReplaceAll(bothServers, "100:80", "100:443"))
 		if h := w.lan.Holders("10.0.0.101"); len(h) != 1 {
 			t.Errorf("holders of the new address: %v", h)
 		}
-		do(w.c.RemoveService(ctx, key("10.0.0.100:443")))
+		do(w.c.RemoveService(ctx, "TCP 10.0.0.100:443"))
 		do(w.c.RemoveInstance(ctx, "two"))
 		do(w.c.Apply(ctx, w.spec()))
 		time.Sleep(10 * time.Second)
@@ -56,13 +56,13 @@ func TestVerbsEditTheSpec(t *testing.T) {
 			t.Errorf("holders of the old address: %v, status %+v", h, w.c.Status())
 		}
 		for what, err := range map[string]error{
-			"service 1":  w.c.RemoveService(ctx, key("10.0.0.100:1")),
+			"service 1":  w.c.RemoveService(ctx, "TCP 10.0.0.100:1"),
 			"server 1":   w.c.RemoveServer(ctx, serverKey("10.0.0.100:80", "10.0.0.1:1")),
 			"weight":     w.c.SetWeight(ctx, serverKey("10.0.0.100:80", "10.0.0.1:1"), 1),
 			"drain":      w.c.Drain(ctx, serverKey("10.0.0.100:1", "10.0.0.1:1")),
 			"instance":   w.c.RemoveInstance(ctx, "nobody"),
 			"priority":   w.c.SetPriority(ctx, "nobody", 7),
-			"set server": w.c.SetServer(ctx, key("10.0.0.100:1"), third),
+			"set server": w.c.SetServer(ctx, "TCP 10.0.0.100:1", third),
 		} {
 			if !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %v", what, err)

@@ -1,0 +1,57 @@
+package holdfast
+
+import (
+	"fmt"
+
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// groups are the states of sync groups, which follow from those of their members. It is pure.
+type groups struct {
+	of     map[string]string            // the group of an instance
+	states map[string]map[string]string // of the members of a group, by name; empty before the first
+	told   map[string]string            // the state of a group that was told last
+}
+
+// newGroups keeps what is known of members that stay.
+func newGroups(instances []vrrp.Instance, old groups) groups {
+	g := groups{of: make(map[string]string), states: make(map[string]map[string]string), told: make(map[string]string)}
+	for i := range instances {
+		in := &instances[i]
+		if in.Sync == "" {
+			continue
+		}
+		if g.states[in.Sync] == nil {
+			g.states[in.Sync] = make(map[string]string)
+		}
+		g.of[in.String()] = in.Sync
+		g.states[in.Sync][in.String()] = old.states[in.Sync][in.String()]
+		if told, ok := old.told[in.Sync]; ok {
+			g.told[in.Sync] = told
+		}
+	}
+	return g
+}
+
+// changed takes the change of an instance. When it brings its whole group into one state, that is an event.
+func (g *groups) changed(e Event) (Event, bool) {
+	name, ok := g.of[e.Object]
+	if !ok {
+		return Event{}, false
+	}
+	g.states[name][e.Object] = e.To
+	for _, state := range g.states[name] {
+		if state != e.To {
+			return Event{}, false
+		}
+	}
+	from := g.told[name]
+	if from == e.To {
+		return Event{}, false
+	}
+	g.told[name] = e.To
+	return Event{
+		Time: e.Time, Kind: EventGroup, Object: name, From: from, To: e.To, Took: e.Took,
+		Reason: fmt.Sprintf("all of its members are %s, the last of them %s: %s", e.To, e.Object, e.Reason),
+	}, true
+}

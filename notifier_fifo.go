@@ -1,0 +1,156 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-lb/holdfast/internal/notify"
+	"github.com/holdfast-lb/holdfast/ipvs"
+)
+
+// pipe is a FIFO in use.
+type pipe struct {
+	spec   FIFO
+	fifo   *notify.FIFO
+	cancel context.CancelFunc // ends the reader
+}
+
+// openFIFOs brings the FIFOs in use to those that are wished for. n.mu is held.
+func (n *notifier) openFIFOs() {
+	want := make(map[string]FIFO, len(n.now.FIFOs))
+	for _, f := range n.now.FIFOs {
+		want[f.Path] = f
+	}
+	for path, p := range n.fifos {
+		if !same(want[path], p.spec) {
+			delete(n.fifos, path)
+			n.closeFIFO(p)
+		}
+	}
+	for _, f := range n.now.FIFOs {
+		if n.fifos[f.Path] != nil {
+			continue
+		}
+		p, err := n.openFIFO(f)
+		if err != nil {
+			n.lost("FIFO "+f.Path, err)
+			continue
+		}
+		n.fifos[f.Path] = p
+	}
+}
+
+// openFIFO starts the reader first: it may be the one that makes the pipe.
+func (n *notifier) openFIFO(f FIFO) (*pipe, error) {
+	p := &pipe{spec: f}
+	var reading context.Context
+	reading, p.cancel = context.WithCancel(context.Background())
+	if f.Reader != nil {
+		n.readers.Go(func() { n.read(reading, p.spec) })
+	}
+	var err error
+	if p.fifo, err = notify.OpenFIFO(f.Path, f.User, f.Group); err != nil {
+		n.closeFIFO(p)
+		return nil, err
+	}
+	return p, nil
+}
+
+// read runs a reader until it ends or is ended.
+func (n *notifier) read(ctx context.Context, f FIFO) {
+	err := n.run(ctx, f.Reader.command(f.Path))
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	n.lost("reader of FIFO "+f.Path, err)
+}
+
+// closeFIFO does not wait for the reader.
+func (n *notifier) closeFIFO(p *pipe) {
+	p.cancel()
+	if p.fifo == nil {
+		return
+	}
+	if err := p.fifo.Close(); err != nil {
+		n.log.Warn("close FIFO", "path", p.spec.Path, "error", err)
+	}
+}
+
+func (n *notifier) writeLine(ctx context.Context, l line) error { return l.to.fifo.Write(ctx, l.text) }
+
+// writeLines writes the line of an event to the FIFOs that are for such lines.
+func (n *notifier) writeLines(m told) {
+	text, ofInstances := n.lineOf(m)
+	if text == "" {
+		return
+	}
+	for _, f := range n.now.FIFOs {
+		if p := n.fifos[f.Path]; p != nil && (ofInstances && f.Instances || !ofInstances && f.Services) {
+			n.lines.Add(f.Path, line{p, text})
+		}
+	}
+}
+
+// lineOf is an event as a FIFO has it, and whether it is about an instance or a group.
+func (n *notifier) lineOf(m told) (text string, ofInstances bool) {
+	switch m.Kind {
+	case EventInstance, EventRival:
+		return fmt.Sprintf("INSTANCE %q %s %d\n", m.Object, m.state, m.Priority), true
+	case EventPriority:
+		if !n.tellsPriority(m.Object) {
+			return "", true
+		}
+		return fmt.Sprintf("INSTANCE %q %s_PRIORITY %d\n", m.Object, m.From, m.Priority), true
+	case EventGroup:
+		return fmt.Sprintf("GROUP %q %s 0\n", m.Object, m.state), true
+	case EventService:
+		return fmt.Sprintf("VS %s %s\n", n.names[m.Object], m.state), false
+	case EventServer:
+		return fmt.Sprintf("RS %s %s\n", n.names[m.Object], m.state), false
+	}
+	return "", false
+}
+
+func (n *notifier) tellsPriority(instance string) bool {
+	return slices.Contains(n.now.Priorities, instance)
+}
+
+// fifoNames are the names of services and servers as keepalived writes them, by the objects of their events.
+func fifoNames(spec *Spec) map[string]string {
+	names := make(map[string]string)
+	for i := range spec.Services {
+		s := &spec.Services[i]
+		service := fifoService(s)
+		names[s.String()] = service
+		for _, server := range s.Servers {
+			key := ServerKey{s.String(), server.Addr}
+			names[key.String()] = fifoAddr(s.Protocol, server.Addr) + " " + service
+		}
+	}
+	return names
+}
+
+func fifoService(s *Service) string {
+	switch {
+	case s.Name != "":
+		return s.Name
+	case s.FWMark != 0:
+		return fmt.Sprintf("FWM %d", s.FWMark)
+	}
+	return fifoAddr(s.Protocol, s.Addr)
+}
+
+func fifoAddr(p ipvs.Protocol, a netip.AddrPort) string {
+	proto := "none"
+	if p != 0 {
+		proto = strings.ToLower(p.String())
+	}
+	return fmt.Sprintf("[%v]:%s:%d", a.Addr(), proto, a.Port())
+}
