@@ -208,7 +208,7 @@ func (c *Controller) keepTable(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-c.wake:
-				c.sync(ctx)
+				c.syncChanged(ctx)
 			}
 		}
 	})
@@ -235,8 +235,26 @@ func (c *Controller) sync(ctx context.Context) error {
 	defer c.syncing.Unlock()
 	c.mu.Lock()
 	want := c.state.want()
+	c.state.changed() // it is in the wish
 	c.mu.Unlock()
-	err := c.table.Set(ctx, want)
+	return c.tell(ctx, c.table.Set(ctx, want))
+}
+
+// syncChanged puts into the table what verdicts have changed since. It costs what changed, however much there is.
+func (c *Controller) syncChanged(ctx context.Context) {
+	if c.table == nil {
+		return
+	}
+	c.syncing.Lock()
+	defer c.syncing.Unlock()
+	c.mu.Lock()
+	some := c.state.changed()
+	c.mu.Unlock()
+	_ = c.tell(ctx, c.table.Update(ctx, some...)) // the Reconciler tries again
+}
+
+// tell tells of what the table refused.
+func (c *Controller) tell(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("table refused a change; trying again", "error", err)
 		c.publish(EventError, "table", "", "", err.Error())

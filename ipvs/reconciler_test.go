@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,4 +173,280 @@ func ExampleReconciler_Set() {
 	// Output:
 	// -A -t 192.0.2.10:80 -s rr
 	// -a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 1 <nil>
+}
+
+// counting tells which calls a table got. Services waits while blocked is open.
+type counting struct {
+	ipvs.Table
+	full, single, applies int
+	began, blocked        chan struct{}
+	connections           atomic.Int32
+}
+
+func (c *counting) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
+	c.full++
+	all, err := c.Table.Services(ctx)
+	if c.blocked != nil {
+		c.began <- struct{}{}
+		select {
+		case <-c.blocked:
+		case <-ctx.Done():
+		}
+	}
+	return all, err
+}
+
+func (c *counting) Service(ctx context.Context, key ipvs.ServiceKey) (ipvs.ServiceStatus, error) {
+	c.single++
+	s, err := c.Table.Service(ctx, key)
+	for i := range s.Destinations {
+		s.Destinations[i].ActiveConnections = int(c.connections.Load())
+	}
+	return s, err
+}
+
+func (c *counting) Apply(ctx context.Context, p ipvs.Plan) error {
+	c.applies++
+	return c.Table.Apply(ctx, p)
+}
+
+// many are so many services of four destinations.
+func many(count int) []ipvs.Service {
+	list := make([]ipvs.Service, count)
+	for i := range list {
+		list[i] = web(1, 1, 1, 1)
+		list[i].Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 80)
+	}
+	return list
+}
+
+// TestUpdateCostsWhatChanges: one weight among many is one operation, and nothing is read.
+func TestUpdateCostsWhatChanges(t *testing.T) {
+	table := &counting{Table: &ipvstest.Fake{}}
+	r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+	all := many(500)
+	mustSet(t, r, all...)
+	table.full, table.single, table.applies = 0, 0, 0
+	before := len(table.Table.(*ipvstest.Fake).Ops())
+	all[77].Destinations[2].Weight = 9
+	if err := r.Update(t.Context(), all[77]); err != nil {
+		t.Fatal(err)
+	}
+	if ops := table.Table.(*ipvstest.Fake).Ops()[before:]; len(ops) != 1 || table.applies != 1 || table.full+table.single != 0 {
+		t.Errorf("%d operations in %d batches, %d reads", len(ops), table.applies, table.full+table.single)
+	}
+	fresh := service(8080)
+	if err := r.Update(t.Context(), fresh); err != nil || table.full != 0 || table.single != 1 {
+		t.Errorf("a new service: %v, %d full reads, %d of itself", err, table.full, table.single)
+	}
+	if err := r.Delete(t.Context(), fresh.ServiceKey, service(9).ServiceKey); err != nil || table.full != 0 {
+		t.Errorf("delete: %v, %d full reads", err, table.full)
+	}
+}
+
+func BenchmarkReconciler(b *testing.B) {
+	for _, count := range []int{100, 10000} {
+		all := many(count)
+		for name, change := range map[string]func(r *ipvs.Reconciler) error{
+			"set":    func(r *ipvs.Reconciler) error { return r.Set(b.Context(), all) },
+			"update": func(r *ipvs.Reconciler) error { return r.Update(b.Context(), all[count/2]) },
+		} {
+			b.Run(fmt.Sprintf("%s/services=%d", name, count), func(b *testing.B) {
+				r := ipvs.NewReconciler(&void{}, ipvs.ReconcilerOptions{})
+				if err := r.Set(b.Context(), all); err != nil {
+					b.Fatal(err)
+				}
+				for i := 0; b.Loop(); i++ {
+					all[count/2].Destinations[0].Weight = 1 + i%2
+					if err := change(r); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// void is a table that takes everything at once.
+type void struct{ ipvstest.Fake }
+
+func (*void) Apply(context.Context, ipvs.Plan) error { return nil }
+
+// TestUpdateDoesNotWaitForALook: a verdict reaches the table while Run reads it, and the look does not undo it.
+func TestUpdateDoesNotWaitForALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &ipvstest.Fake{}
+		table := &counting{Table: fake}
+		var repairs []ipvs.Plan
+		r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{OnRepair: func(p ipvs.Plan, _ error) { repairs = append(repairs, p) }})
+		mustSet(t, r, web(1, 1))
+		table.began, table.blocked = make(chan struct{}, 9), make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Run(ctx)
+		<-table.began // the look has read the table and not yet returned
+		if err := r.Update(ctx, web(1, 5)); err != nil {
+			t.Fatal(err)
+		}
+		table.blocked <- struct{}{}
+		synctest.Wait()
+		if got := fake.Dump(); !strings.HasSuffix(got, "-w 5") || len(repairs) != 0 {
+			t.Errorf("after the look:\n%s\nrepaired %v", got, repairs)
+		}
+	})
+}
+
+// TestUpdateMeetsDrift: somebody removed what is to be edited; it is put back at once, not at the next look.
+func TestUpdateMeetsDrift(t *testing.T) {
+	table := &ipvstest.Fake{}
+	r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+	mustSet(t, r, web(1, 1))
+	if err := table.Apply(t.Context(), ipvs.Diff([]ipvs.Service{web(1, 1)}, []ipvs.Service{web(1)})); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Update(t.Context(), web(1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if got := table.Dump(); !strings.HasSuffix(got, "-r 10.0.1.2:80 -m -w 5") {
+		t.Errorf("table:\n%s", got)
+	}
+	if err := table.Apply(t.Context(), ipvs.Diff([]ipvs.Service{web(1, 5)}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete(t.Context(), service(80).ServiceKey); err != nil {
+		t.Errorf("removing what is gone already: %v", err)
+	}
+}
+
+// TestLedgerFindsWhatACrashLeft: what an earlier Reconciler made is removed when it is not wished for, and edited in place when
+// it is; others' entries stay.
+func TestLedgerFindsWhatACrashLeft(t *testing.T) {
+	table := &ipvstest.Fake{}
+	o := ipvs.ReconcilerOptions{Ledger: filepath.Join(t.TempDir(), "run", "owned")}
+	if err := table.Apply(t.Context(), ipvs.Diff(nil, []ipvs.Service{service(443)})); err != nil {
+		t.Fatal(err)
+	}
+	marked := ipvs.Service{ServiceKey: ipvs.ServiceKey{FWMark: 7, IPv6: true}, Scheduler: "rr"}
+	mustSet(t, ipvs.NewReconciler(table, o), web(1, 1), service(8080), marked)
+	before := len(table.Ops())
+	r := ipvs.NewReconciler(table, o)
+	mustSet(t, r, web(1, 1))
+	if got, want := table.Ops()[before:].String(), "-D -t 10.0.0.1:8080\n-D -f 7 -6\n"; got != want {
+		t.Errorf("after the crash it did\n%swant\n%s", got, want)
+	}
+	if err := r.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Apply(t.Context(), ipvs.Diff(nil, []ipvs.Service{web(1)})); err != nil { // somebody else's now
+		t.Fatal(err)
+	}
+	mustSet(t, ipvs.NewReconciler(table, o))
+	if got, want := table.Dump(), "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1\n-A -t 10.0.0.1:443 -s wlc"; got != want {
+		t.Errorf("others' entries:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestLedgerStaysSmall: a long life does not make a long file.
+func TestLedgerStaysSmall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "owned")
+	r := ipvs.NewReconciler(&void{}, ipvs.ReconcilerOptions{Ledger: path})
+	for range 2000 {
+		mustSet(t, r, service(1))
+		mustSet(t, r, service(2))
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) > 64<<10 || !strings.HasSuffix(string(text), "-TCP 10.0.0.1:1\n") {
+		t.Errorf("%v, %d bytes, ends %q", err, len(text), text[max(0, len(text)-40):])
+	}
+}
+
+func TestFlushRemovesOthers(t *testing.T) {
+	table := &ipvstest.Fake{}
+	if err := table.Apply(t.Context(), ipvs.Diff(nil, []ipvs.Service{service(443), web(1)})); err != nil {
+		t.Fatal(err)
+	}
+	r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+	mustSet(t, r, web(1))
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1" {
+		t.Errorf("left:\n%s", got)
+	}
+}
+
+// TestDrain: weight 0 while there are connections, out when there are none, out at the limit, back when restored; and no Update
+// brings it back before.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &ipvstest.Fake{}
+		table := &counting{Table: fake}
+		table.connections.Store(3)
+		r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+		mustSet(t, r, web(1, 2))
+		key, dest := service(80).ServiceKey, web(1).Destinations[0].Addr
+		begin, ended := time.Now(), make(chan error, 1)
+		go func() { ended <- r.Drain(t.Context(), key, dest, 0) }()
+		time.Sleep(5500 * time.Millisecond)
+		if got := fake.Dump(); !strings.Contains(got, "-r 10.0.1.1:80 -m -w 0") {
+			t.Errorf("while draining:\n%s", got)
+		}
+		if err := r.Update(t.Context(), web(9, 2)); err != nil || !strings.Contains(fake.Dump(), "-r 10.0.1.1:80 -m -w 0") {
+			t.Errorf("an Update brought it back: %v", err)
+		}
+		table.connections.Store(0)
+		if err := <-ended; err != nil || time.Since(begin) != 6*time.Second || strings.Contains(fake.Dump(), "10.0.1.1") {
+			t.Errorf("drained after %v: %v\n%s", time.Since(begin), err, fake.Dump())
+		}
+		if err := r.Restore(t.Context(), key, dest); err != nil || !strings.Contains(fake.Dump(), "-r 10.0.1.1:80 -m -w 9") {
+			t.Errorf("restored: %v\n%s", err, fake.Dump())
+		}
+		table.connections.Store(1)
+		begin = time.Now()
+		if err := r.Drain(t.Context(), key, dest, 10*time.Second); err != nil || time.Since(begin) != 10*time.Second || strings.Contains(fake.Dump(), "10.0.1.1") {
+			t.Errorf("limit: %v after %v", err, time.Since(begin))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Drain(ctx, key, web(1, 2).Destinations[1].Addr, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a drain whose context ends: %v", err)
+		}
+		if err := r.Maintain(t.Context(), key, netip.MustParseAddrPort("10.0.1.77:80")); !errors.Is(err, ipvs.ErrDestinationNotFound) {
+			t.Errorf("a stranger: %v", err)
+		}
+		if err := r.Restore(t.Context(), service(81).ServiceKey, dest); !errors.Is(err, ipvs.ErrServiceNotFound) {
+			t.Errorf("a service that is not there: %v", err)
+		}
+	})
+}
+
+// TestSlowStart: who comes to others begins with weight 1; who comes first carries all; steps are no repairs.
+func TestSlowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &ipvstest.Fake{}
+		r := ipvs.NewReconciler(fake, ipvs.ReconcilerOptions{SlowStart: 20 * time.Second, OnRepair: func(p ipvs.Plan, err error) { t.Errorf("repaired %v %v", p, err) }})
+		mustSet(t, r, web(100))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Run(ctx)
+		weight := func() (first, second int) {
+			s, err := fake.Service(ctx, service(80).ServiceKey)
+			if err != nil || len(s.Destinations) != 2 {
+				t.Fatal(err, s)
+			}
+			return s.Destinations[0].Weight, s.Destinations[1].Weight
+		}
+		mustSet(t, r, web(100, 100))
+		if a, b := weight(); a != 100 || b != 1 {
+			t.Errorf("at once: %d, %d", a, b)
+		}
+		time.Sleep(10*time.Second + 100*time.Millisecond)
+		if a, b := weight(); a != 100 || b < 45 || b > 55 {
+			t.Errorf("after half: %d, %d", a, b)
+		}
+		time.Sleep(11 * time.Second)
+		if _, b := weight(); b != 100 {
+			t.Errorf("after all: %d", b)
+		}
+	})
 }
