@@ -32,8 +32,12 @@ type Options struct {
 	// Table is where services go. Nil means nowhere: they are checked, shown in Status and tell events all the same. It is
 	// not closed.
 	Table ipvs.Table
-	// RepairInterval is the time between looks at the table for drift. 0 means 1 s.
+	// RepairInterval is the time between looks at the table for drift, SlowStart the time in which a server that comes back
+	// gets to its weight, and Ledger the file that remembers what is ours in the table; see [ipvs.ReconcilerOptions]. Zero
+	// means 1 s, at once, and none.
 	RepairInterval time.Duration
+	SlowStart      time.Duration
+	Ledger         string
 	// MaxConcurrentChecks bounds the checks that run at once; see [check.Options].
 	MaxConcurrentChecks int
 	// Dial reaches mail servers and webhooks; it is where names are resolved. Nil means that of a net.Dialer.
@@ -88,7 +92,9 @@ func New(o Options) *Controller {
 	})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
 	if o.Table != nil {
-		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired})
+		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{
+			Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired, SlowStart: o.SlowStart, Ledger: o.Ledger,
+		})
 	}
 	return c
 }

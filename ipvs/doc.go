@@ -23,9 +23,18 @@
 //
 // # Ownership
 //
-// A Reconciler touches only services that it was once told to hold. Others' entries are never read for the plan, never
-// changed and never removed. A service that is in the table already when it is first wished for is adopted: edited in
-// place, without a gap for its connections.
+// A Reconciler touches only services that it was once told to hold. Others' entries are never changed and never removed,
+// unless [Reconciler.Flush] is asked for. A service that is in the table already when it is first wished for is adopted:
+// edited in place, without a gap for its connections.
+//
+// The kernel does not know who made an entry. A Reconciler with a ledger writes down each service before it adds it, so
+// that after a crash the next one with that ledger knows what is left in the table: what is still wished for stays as it
+// is, the rest is removed. Without a ledger what a crash leaves and nobody wishes for again stays.
+//
+// # One change among many
+//
+// [Reconciler.Set] takes the whole wish, [Reconciler.Update] some services of it, at a cost that does not depend on the
+// others. Neither waits for a look at the table that Run is having.
 //
 // # Errors
 //

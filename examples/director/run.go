@@ -93,7 +93,7 @@ func (d *director) run(statusAddr string) int {
 	if d.table != nil {
 		defer d.table.Close()
 	}
-	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table})
+	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table, Ledger: ledgerOf(d.file)})
 	d.observer = observe.New(d.controller, observe.Options{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
