@@ -17,7 +17,7 @@ import (
 
 // A load balancer without a configuration file: one service, two servers, each asked for its health page.
 func Example() {
-	table, err := ipvs.Open()
+	table, err := ipvs.Open(ipvs.ClientOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -3,45 +3,82 @@ package ipvs
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os/exec"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	moby "github.com/moby/ipvs"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// kernel speaks through moby/ipvs, which answers one request at a time.
+// kernel speaks generic netlink of its own making, in batches; what moby/ipvs says as well goes through that, see moby_linux.go.
 type kernel struct {
-	mu     sync.Mutex // guards handle
-	handle *moby.Handle
+	space   *namespace
+	family  atomic.Uint32 // the number that generic netlink gave to IPVS; another one when the module was loaded again
+	release release
+	writer  lane
+	reader  lane // so that to read 10,000 services does not hold up the change of a weight
+	moby    mobyHandle
 }
 
-// openKernel asks for the family first: moby's constructor would run modprobe and log, where we want to say what is missing.
-func openKernel() (Table, error) {
-	if _, err := netlink.GenlFamilyGet("IPVS"); err != nil {
-		return nil, noIPVS(err)
+// lane is a socket and the turn to use it.
+type lane struct {
+	turn   chan struct{} // empty while somebody uses the socket
+	socket *socket
+}
+
+func newLane(space *namespace, timeout time.Duration) lane {
+	l := lane{turn: make(chan struct{}, 1), socket: newSocket(space, timeout)}
+	l.turn <- struct{}{}
+	return l
+}
+
+// use calls f with the socket when it is its turn.
+func (l *lane) use(ctx context.Context, f func(s *socket) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	handle, err := moby.New("")
+	select {
+	case <-l.turn:
+		defer func() { l.turn <- struct{}{} }()
+		if l.socket.space.closed() {
+			return errClosed
+		}
+		return f(l.socket)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func openKernel(o ClientOptions) (kernelTable, error) {
+	space, err := openNamespace(o.NetNS)
 	if err != nil {
 		return nil, fmt.Errorf("ipvs: open: %w", err)
 	}
-	k := &kernel{handle: handle}
-	if _, err := k.Services(context.Background()); err != nil {
-		handle.Close()
+	k := &kernel{space: space, writer: newLane(space, o.Timeout), reader: newLane(space, o.Timeout), release: runningRelease()}
+	k.moby.space = space
+	if err := k.probe(); err != nil {
+		k.Close()
 		return nil, err
 	}
 	return k, nil
 }
 
+// probe finds the family, and asks something of it, which needs the privilege that all else will need.
+func (k *kernel) probe() error {
+	ctx := context.Background()
+	err := k.reader.use(ctx, func(s *socket) error { return k.findFamily(ctx, s) })
+	if err != nil {
+		return fmt.Errorf("ipvs: open: %w", err)
+	}
+	_, err = k.Info(ctx)
+	return err
+}
+
 func ensureModule() error {
-	if _, err := netlink.GenlFamilyGet("IPVS"); err == nil {
+	if _, err := netlink.GenlFamilyGet(familyName); err == nil {
 		return nil
 	}
 	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
@@ -50,183 +87,155 @@ func ensureModule() error {
 	return nil
 }
 
+// Close waits for what is under way.
 func (k *kernel) Close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.handle.Close()
+	<-k.writer.turn
+	<-k.reader.turn
+	k.writer.socket.close()
+	k.reader.socket.close()
+	k.moby.close()
+	k.space.close()
+	k.writer.turn <- struct{}{}
+	k.reader.turn <- struct{}{}
 	return nil
 }
 
-func (k *kernel) Services(ctx context.Context) ([]ServiceStatus, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	list, err := k.handle.GetServices()
-	if err != nil {
-		return nil, readError("services", err)
+// findFamily asks for the number of the family.
+func (k *kernel) findFamily(ctx context.Context, s *socket) error {
+	seq := s.nextSeq(1)
+	err := s.ask(ctx, appendFamilyRequest(nil, seq), seq, func(a *answer) error {
+		family, err := decodeFamily(a)
+		k.family.Store(uint32(family))
+		return err
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return noIPVS(err)
 	}
-	all := make([]ServiceStatus, 0, len(list))
-	for _, s := range list {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	return err
+}
+
+// withFamily calls f, and again when the kernel does not know the family by its number any more. ENOENT may mean that.
+func (k *kernel) withFamily(ctx context.Context, s *socket, f func(family uint16) error) error {
+	family := k.family.Load()
+	err := f(uint16(family))
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := k.findFamily(ctx, s); err != nil {
+		return err
+	}
+	if now := k.family.Load(); now != family {
+		return f(uint16(now))
+	}
+	return err
+}
+
+// Services reads the services in one dump and the destinations of each in one more: the kernel has no dump of all.
+func (k *kernel) Services(ctx context.Context) (all []ServiceStatus, err error) {
+	err = k.reader.use(ctx, func(s *socket) error {
+		if all, err = k.dumpServices(ctx, s); err != nil {
+			return readError("services", err)
 		}
-		dests, err := k.handle.GetDestinations(s)
-		if errors.Is(err, unix.ESRCH) {
-			continue // removed since the list was read
+		for i := range all {
+			if all[i].Destinations, err = k.dumpDestinations(ctx, s, &all[i].ServiceKey); err != nil {
+				return readError("destinations of "+all[i].ServiceKey.String(), err)
+			}
 		}
-		status := fromKernel(s)
-		if err != nil {
-			return nil, readError("destinations of "+status.ServiceKey.String(), err)
-		}
-		for _, d := range dests {
-			status.Destinations = append(status.Destinations, destinationFromKernel(d))
-		}
-		all = append(all, status)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }
 
-func (k *kernel) Service(ctx context.Context, key ServiceKey) (ServiceStatus, error) {
-	all, err := k.Services(ctx)
+// Service implements [Table].
+func (k *kernel) Service(ctx context.Context, key ServiceKey) (status ServiceStatus, err error) {
+	err = k.reader.use(ctx, func(s *socket) error {
+		if status, err = k.readService(ctx, s, &key); err == nil {
+			status.Destinations, err = k.dumpDestinations(ctx, s, &key)
+		}
+		if errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("ipvs: read %v: %w: %w", key, ErrServiceNotFound, err)
+		}
+		return readError(key.String(), err)
+	})
 	if err != nil {
 		return ServiceStatus{}, err
 	}
-	for _, s := range all {
-		if s.ServiceKey == key {
-			return s, nil
-		}
-	}
-	return ServiceStatus{}, fmt.Errorf("ipvs: read %v: %w", key, ErrServiceNotFound)
+	return status, nil
 }
 
+func (k *kernel) readService(ctx context.Context, s *socket, key *ServiceKey) (status ServiceStatus, err error) {
+	if err := encodable(&Op{Action: DeleteService, Service: Service{ServiceKey: *key}}); err != nil {
+		return ServiceStatus{}, err
+	}
+	err = k.withFamily(ctx, s, func(family uint16) error {
+		seq := s.nextSeq(1)
+		return s.ask(ctx, appendRequest(nil, family, flagRequest|flagAck, seq, cmdGetService, key), seq, func(a *answer) (err error) {
+			status, err = decodeService(a)
+			return err
+		})
+	})
+	return status, err
+}
+
+func (k *kernel) dumpServices(ctx context.Context, s *socket) (all []ServiceStatus, err error) {
+	err = k.dump(ctx, s, cmdGetService, nil, func() { all = []ServiceStatus{} }, func(a *answer) error {
+		status, err := decodeService(a)
+		all = append(all, status)
+		return err
+	})
+	return all, err
+}
+
+func (k *kernel) dumpDestinations(ctx context.Context, s *socket, key *ServiceKey) (all []DestinationStatus, err error) {
+	family := key.family()
+	err = k.dump(ctx, s, cmdGetDest, key, func() { all = nil }, func(a *answer) error {
+		status, err := decodeDestination(a, family)
+		all = append(all, status)
+		return err
+	})
+	return all, err
+}
+
+// tornLimit is how often a dump is tried that others' changes tear.
+const tornLimit = 10
+
+// dump reads a list. It begins anew, with reset, when the kernel says that the list changed meanwhile.
+func (k *kernel) dump(ctx context.Context, s *socket, cmd command, key *ServiceKey, reset func(), take func(a *answer) error) error {
+	for tries := 1; ; tries++ {
+		reset()
+		err := k.withFamily(ctx, s, func(family uint16) error {
+			seq := s.nextSeq(1)
+			s.out = appendRequest(s.out[:0], family, flagRequest|flagDump, seq, cmd, key)
+			return s.ask(ctx, s.out, seq, take)
+		})
+		torn := errors.Is(err, errTorn) || errors.Is(err, unix.ENOBUFS)
+		if !torn || tries == tornLimit {
+			return err
+		}
+	}
+}
+
+// command sends a message that is answered by a verdict only.
+func (k *kernel) command(ctx context.Context, cmd command, body func(b []byte) []byte) error {
+	return k.writer.use(ctx, func(s *socket) error {
+		return k.withFamily(ctx, s, func(family uint16) error {
+			seq := s.nextSeq(1)
+			b, start := beginMessage(nil, family, flagRequest|flagAck, seq, cmd)
+			return s.ask(ctx, endMessage(body(b), start), seq, nil)
+		})
+	})
+}
+
+// readError says what was read, and what would help.
 func readError(what string, err error) error {
-	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("ipvs: list %s: %w: run as root or with CAP_NET_ADMIN", what, err)
-	}
-	return fmt.Errorf("ipvs: list %s: %w", what, err)
-}
-
-func (k *kernel) Apply(ctx context.Context, plan Plan) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var errs []error
-	for _, op := range plan {
-		if err := ctx.Err(); err != nil {
-			return errors.Join(append(errs, fmt.Errorf("ipvs: %v %v not tried: %w", op.Action, op.Service.ServiceKey, err))...)
-		}
-		if err := k.do(op); err != nil {
-			errs = append(errs, opError(op, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (k *kernel) do(op Op) error {
-	s, d := toKernel(&op.Service), destinationToKernel(&op.Destination)
-	switch op.Action {
-	case AddService:
-		return k.handle.NewService(s)
-	case EditService:
-		return k.handle.UpdateService(s)
-	case DeleteService:
-		return k.handle.DelService(s)
-	case AddDestination:
-		return k.handle.NewDestination(s, d)
-	case EditDestination:
-		return k.handle.UpdateDestination(s, d)
-	case DeleteDestination:
-		return k.handle.DelDestination(s, d)
-	}
-	return unix.EINVAL
-}
-
-// opError maps an errno by operation (net/netfilter/ipvs/ip_vs_ctl.c): ESRCH is a missing service; ENOENT is a missing
-// destination for operations on destinations, and a missing scheduler for those on services.
-func opError(op Op, err error) error {
-	e := &Error{Op: op, Err: err}
-	onService := op.Action <= DeleteService
 	switch {
-	case errors.Is(err, unix.ESRCH):
-		e.Kind = ErrServiceNotFound
-	case errors.Is(err, unix.ENOENT) && onService:
-		e.Kind = ErrSchedulerNotFound
-	case errors.Is(err, unix.ENOENT):
-		e.Kind = ErrDestinationNotFound
-	case errors.Is(err, unix.EEXIST):
-		e.Kind = ErrExists
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("ipvs: read %s: %w: run as root or with CAP_NET_ADMIN", what, err)
 	}
-	return e
-}
-
-func toKernel(s *Service) *moby.Service {
-	m := &moby.Service{
-		SchedName: s.scheduler(), Flags: uint32(s.Flags & settable), Timeout: uint32(s.Persistence / time.Second),
-		FWMark: s.FWMark, AddressFamily: unix.AF_INET,
-	}
-	if s.is6() {
-		m.AddressFamily, m.Netmask = unix.AF_INET6, uint32(s.granularity())
-	} else {
-		m.Netmask = binary.NativeEndian.Uint32(net.CIDRMask(s.granularity(), 32))
-	}
-	if s.Persistence > 0 {
-		m.Flags |= uint32(flagPersistent)
-	}
-	if s.FWMark == 0 {
-		m.Protocol, m.Address, m.Port = uint16(s.Protocol), s.Addr.Addr().AsSlice(), s.Addr.Port()
-	}
-	return m
-}
-
-func fromKernel(m *moby.Service) ServiceStatus {
-	var s ServiceStatus
-	s.FWMark, s.Scheduler, s.Flags = m.FWMark, m.SchedName, Flags(m.Flags)&settable
-	s.IPv6 = m.FWMark != 0 && m.AddressFamily == unix.AF_INET6
-	if m.FWMark == 0 {
-		s.Protocol, s.Addr = Protocol(m.Protocol), addrPortOf(m.Address, m.Port)
-	}
-	if Flags(m.Flags)&flagPersistent != 0 {
-		s.Persistence = time.Duration(m.Timeout) * time.Second
-		s.Granularity = granularityFromKernel(m)
-	}
-	s.Stats = statsFromKernel(m.Stats)
-	return s
-}
-
-func granularityFromKernel(m *moby.Service) int {
-	if m.AddressFamily == unix.AF_INET6 {
-		return int(m.Netmask)
-	}
-	var mask [4]byte
-	binary.NativeEndian.PutUint32(mask[:], m.Netmask)
-	bits, _ := net.IPMask(mask[:]).Size()
-	return bits
-}
-
-func addrPortOf(ip net.IP, port uint16) netip.AddrPort {
-	addr, _ := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(addr.Unmap(), port)
-}
-
-func destinationToKernel(d *Destination) *moby.Destination {
-	return &moby.Destination{
-		Address: d.Addr.Addr().AsSlice(), Port: d.Addr.Port(), Weight: d.Weight, ConnectionFlags: uint32(d.Forward),
-		UpperThreshold: d.UpperThreshold, LowerThreshold: d.LowerThreshold,
-	}
-}
-
-func destinationFromKernel(m *moby.Destination) DestinationStatus {
-	return DestinationStatus{
-		Destination: Destination{
-			Addr: addrPortOf(m.Address, m.Port), Forward: Forward(m.ConnectionFlags & moby.ConnFwdMask), Weight: m.Weight,
-			UpperThreshold: m.UpperThreshold, LowerThreshold: m.LowerThreshold,
-		},
-		ActiveConnections: m.ActiveConnections, InactiveConnections: m.InactiveConnections,
-		Stats: statsFromKernel(moby.SvcStats(m.Stats)),
-	}
-}
-
-func statsFromKernel(s moby.SvcStats) Stats {
-	return Stats{
-		Connections: uint64(s.Connections), PacketsIn: uint64(s.PacketsIn), PacketsOut: uint64(s.PacketsOut),
-		BytesIn: s.BytesIn, BytesOut: s.BytesOut,
-	}
+	return fmt.Errorf("ipvs: read %s: %w", what, err)
 }

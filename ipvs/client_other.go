@@ -2,6 +2,6 @@
 
 package ipvs
 
-func openKernel() (Table, error) { return nil, noIPVS(nil) }
+func openKernel(ClientOptions) (kernelTable, error) { return nil, noIPVS(nil) }
 
 func ensureModule() error { return noIPVS(nil) }

@@ -4,7 +4,7 @@
 //
 // Say what you want as a list of [Service] values and let a [Reconciler] hold it:
 //
-//	table, err := ipvs.Open()
+//	table, err := ipvs.Open(ipvs.ClientOptions{})
 //	r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
 //	err = r.Set(ctx, []ipvs.Service{{
 //		ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.10:80")},

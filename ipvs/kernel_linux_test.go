@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { lab.Main(m) }
 
 // openKernel gives the kernel's table, emptied. It is that of the lab's own namespace.
 func openKernel(t *testing.T) ipvs.Table {
-	c, err := ipvs.Open()
+	c, err := ipvs.Open(ipvs.ClientOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestOpenWithoutIPVS(t *testing.T) {
 	if lab.HasIPVS() {
 		return // nothing is missing here
 	}
-	if _, err := ipvs.Open(); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := ipvs.Open(ipvs.ClientOptions{}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Fatalf("without ip_vs: %v", err)
 	}
 }

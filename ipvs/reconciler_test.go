@@ -160,7 +160,7 @@ func TestReconcilerRefusesAnInvalidWish(t *testing.T) {
 }
 
 func ExampleReconciler_Set() {
-	var table ipvstest.Fake // in production: ipvs.Open()
+	var table ipvstest.Fake // in production: ipvs.Open(ipvs.ClientOptions{})
 	r := ipvs.NewReconciler(&table, ipvs.ReconcilerOptions{})
 	err := r.Set(context.Background(), []ipvs.Service{{
 		ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.10:80")},

@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 )
@@ -18,6 +19,16 @@ type Info struct {
 type Timeouts struct {
 	// TCP of an established connection, TCPFin of one that saw a FIN, UDP after a datagram. To set, 0 leaves one as it is.
 	TCP, TCPFin, UDP time.Duration
+}
+
+// Validate reports a timeout that is no whole number of seconds, or above 31 days.
+func (t Timeouts) Validate() error {
+	for _, d := range [...]time.Duration{t.TCP, t.TCPFin, t.UDP} {
+		if d < 0 || d > maxPersistence || d%time.Second != 0 {
+			return fmt.Errorf("ipvs: timeout %v: whole seconds are needed, at most 31 days", d)
+		}
+	}
+	return nil
 }
 
 // SyncRole is what a sync daemon does.
@@ -58,13 +69,35 @@ type SyncDaemon struct {
 	TTL uint8
 }
 
+// Validate reports what no kernel would take.
+func (d *SyncDaemon) Validate() error {
+	var err error
+	switch {
+	case d.Role != SyncMaster && d.Role != SyncBackup:
+		err = fmt.Errorf("%v: master and backup exist", d.Role)
+	case d.Interface == "" || !validName(d.Interface):
+		err = fmt.Errorf("interface %q: a name of at most %d letters is needed", d.Interface, maxName)
+	case d.ID < 0 || d.ID > 255:
+		err = fmt.Errorf("id %d: must be 0 to 255", d.ID)
+	case d.MaxLen < 0 || d.MaxLen > math.MaxUint16:
+		err = fmt.Errorf("length %d: must be 0 to %d", d.MaxLen, math.MaxUint16)
+	case d.Group.IsValid() && (!validAddr(d.Group) || !d.Group.IsMulticast()):
+		err = fmt.Errorf("group %v: a multicast address is needed", d.Group)
+	}
+	if err != nil {
+		return fmt.Errorf("ipvs: sync daemon: %w", err)
+	}
+	return nil
+}
+
 // Connection is one entry of the table of connections.
 type Connection struct {
+	// Protocol is 0 for templates of services by mark.
 	Protocol Protocol
 	// Client, Virtual (where the client thinks it is connected to) and Destination.
 	Client, Virtual, Destination netip.AddrPort
-	// State as the kernel writes it: ESTABLISHED, FIN_WAIT, SYN_RECV, UDP, ... NONE is often a template of persistence, whose
-	// client has port 0.
+	// State as the kernel writes it: ESTABLISHED, FIN_WAIT, SYN_RECV, UDP, ... A client's port of 0 is that of a template of
+	// persistence.
 	State string
 	// Expires is when an idle connection is forgotten.
 	Expires time.Duration

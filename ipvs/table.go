@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 )
 
 // Table holds services and destinations: the kernel does, and so does the fake of package ipvstest. Its methods may be called
@@ -32,7 +33,7 @@ type Table interface {
 var (
 	ErrServiceNotFound     error = &kind{"no such service", fs.ErrNotExist}
 	ErrDestinationNotFound error = &kind{"no such destination", fs.ErrNotExist}
-	ErrSchedulerNotFound   error = &kind{"no such scheduler, or its module is not there", fs.ErrNotExist}
+	ErrSchedulerNotFound   error = &kind{"no such scheduler, or its module cannot be loaded", fs.ErrNotExist}
 	ErrExists              error = &kind{"exists already", fs.ErrExist}
 )
 
@@ -56,7 +57,7 @@ type Error struct {
 	Message string
 }
 
-// Error says what was tried on what, and why it failed.
+// Error says what was tried on what, why it failed, and where one knows what to do.
 func (e *Error) Error() string {
 	object := e.Op.Service.ServiceKey.String()
 	if e.Op.Destination.Addr.IsValid() {
@@ -66,10 +67,29 @@ func (e *Error) Error() string {
 	if e.Kind != nil {
 		why = e.Kind
 	}
-	if e.Kind == ErrSchedulerNotFound {
-		return fmt.Sprintf("ipvs: %v %s: scheduler %s: %v", e.Op.Action, object, e.Op.Service.scheduler(), why)
+	text := fmt.Sprintf("ipvs: %v %s: %v", e.Op.Action, object, why)
+	if e.Message != "" {
+		text += ": " + e.Message
 	}
-	return fmt.Sprintf("ipvs: %v %s: %v", e.Op.Action, object, why)
+	return text + e.hint()
+}
+
+// hint is what one may want to know beside an errno.
+func (e *Error) hint() string {
+	s := &e.Op.Service
+	switch {
+	case e.Kind == ErrSchedulerNotFound && s.Engine != "":
+		return fmt.Sprintf(" (scheduler %s or persistence engine %s)", s.scheduler(), s.Engine)
+	case e.Kind == ErrSchedulerNotFound && schedulerSince[s.Scheduler] != release{}:
+		return fmt.Sprintf(" (scheduler %s, which Linux has since %v)", s.Scheduler, schedulerSince[s.Scheduler])
+	case e.Kind == ErrSchedulerNotFound:
+		return fmt.Sprintf(" (scheduler %s)", s.scheduler())
+	case e.Kind == nil && errors.Is(e.Err, fs.ErrPermission):
+		return " (run as root or with CAP_NET_ADMIN)"
+	case e.Kind == nil && e.Op.Action == AddDestination && errors.Is(e.Err, syscall.EINVAL):
+		return " (is it a unicast address that this machine has a route to? and no other family while a sync daemon runs)"
+	}
+	return ""
 }
 
 // Unwrap gives the kind and the cause.
@@ -94,5 +114,8 @@ func services(status []ServiceStatus) []Service {
 
 // noIPVS is the error of a kernel without a table.
 func noIPVS(cause error) error {
+	if cause == nil {
+		return fmt.Errorf("ipvs: %w: only Linux has ip_vs", errors.ErrUnsupported)
+	}
 	return fmt.Errorf("ipvs: %w: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported, cause)
 }

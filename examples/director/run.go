@@ -82,7 +82,7 @@ func openTable(mode string) (table ipvs.Table, missing, err error) {
 	err = ipvs.EnsureModule()
 	if err == nil {
 		var client *ipvs.Client
-		if client, err = ipvs.Open(); err == nil {
+		if client, err = ipvs.Open(ipvs.ClientOptions{}); err == nil {
 			return client, nil, nil
 		}
 	}

@@ -1,0 +1,331 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// bufferLen is the most that the kernel puts into one piece of a dump.
+	bufferLen = 32 << 10
+	// verdictLen holds a verdict with room for the kernel's words.
+	verdictLen = 512
+	// verdictCost is what a verdict that waits to be read takes of the receive buffer, generously.
+	verdictCost = 1 << 10
+	// receiveBuffer is asked for; the kernel gives up to net.core.rmem_max.
+	receiveBuffer = 1 << 20
+	// nap is how often a wait for the kernel looks at its context.
+	nap = 50 * time.Millisecond
+)
+
+// errNoAnswer is a kernel that stays silent. It does not happen to a healthy one: it answers before sendmsg returns.
+var errNoAnswer = fmt.Errorf("no answer from the kernel: %w", os.ErrDeadlineExceeded)
+
+// socket is a generic netlink socket that is used by one goroutine at a time. It opens itself when it is needed, and again
+// after it broke.
+type socket struct {
+	space   *namespace
+	timeout time.Duration
+	fd      int // -1 is closed
+	seq     uint32
+	out     []byte // for what is sent
+	room    []byte // for what is received
+	lost    bool   // the kernel found no room for an answer
+	limit   int    // how many verdicts surely fit into the receive buffer
+	rcvbuf  int    // for tests; 0 means receiveBuffer
+}
+
+func newSocket(space *namespace, timeout time.Duration) *socket {
+	return &socket{space: space, timeout: timeout, fd: -1, room: make([]byte, 2*bufferLen)}
+}
+
+// open does nothing when the socket is open.
+func (s *socket) open() error {
+	if s.fd >= 0 {
+		return nil
+	}
+	return s.space.do(func() error {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
+		if err != nil {
+			return os.NewSyscallError("socket", err)
+		}
+		if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			unix.Close(fd)
+			return os.NewSyscallError("bind", err)
+		}
+		s.fd = fd
+		s.configure()
+		return nil
+	})
+}
+
+// configure asks for short verdicts with words, and for room for many. What an old kernel has not, is done without.
+func (s *socket) configure() {
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	if s.rcvbuf != 0 {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, s.rcvbuf)
+	} else if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
+	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		size = 64 << 10
+	}
+	s.limit = max(1, size/verdictCost)
+}
+
+func (s *socket) close() {
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+		s.fd = -1
+	}
+}
+
+// nextSeq numbers n messages and returns the first number, never 0.
+func (s *socket) nextSeq(n int) uint32 {
+	if s.seq > 1<<31 {
+		s.seq = 0
+	}
+	first := s.seq + 1
+	s.seq += uint32(n)
+	return first
+}
+
+// send gives messages to the kernel, which has done them all when send returns. A broken socket is opened again, once:
+// nothing was done through it.
+func (s *socket) send(b []byte) error {
+	for again := false; ; again = true {
+		if err := s.open(); err != nil {
+			return err
+		}
+		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		switch {
+		case err == nil:
+			return nil
+		case err == unix.EINTR:
+			continue
+		case again:
+			return os.NewSyscallError("sendto", err)
+		}
+		s.close()
+	}
+}
+
+// receive reads what is there, up to n pieces of size bytes each, and gives each to take until that says it is done. It
+// waits when nothing is there.
+func (s *socket) receive(ctx context.Context, n, size int, take func(piece []byte) (done bool, err error)) error {
+	var headers [verdicts]mmsghdr
+	var vectors [verdicts]unix.Iovec
+	for i := range n {
+		vectors[i].Base = &s.room[i*size]
+		vectors[i].SetLen(size)
+		headers[i].msg.Iov = &vectors[i]
+		headers[i].msg.SetIovlen(1)
+	}
+	for {
+		got, err := s.read(ctx, headers[:n])
+		if err != nil {
+			return err
+		}
+		for i := range got {
+			if headers[i].msg.Flags&unix.MSG_TRUNC != 0 {
+				return fmt.Errorf("the kernel's answer is longer than %d bytes", size)
+			}
+			done, err := take(s.room[i*size : i*size+int(headers[i].n)])
+			if done || err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// verdicts is how many verdicts are read at once.
+const verdicts = 32
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	msg unix.Msghdr
+	n   uint32
+}
+
+// read fills at least one header.
+func (s *socket) read(ctx context.Context, headers []mmsghdr) (int, error) {
+	deadline := time.Now().Add(s.timeout)
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)),
+			unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.ENOBUFS: // told before what is there still
+			s.lost = true
+		case unix.EAGAIN:
+			if s.lost {
+				return 0, os.NewSyscallError("recvmmsg", unix.ENOBUFS)
+			}
+			if err := s.wait(ctx, deadline); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, os.NewSyscallError("recvmmsg", errno)
+		}
+	}
+}
+
+func (s *socket) wait(ctx context.Context, deadline time.Time) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !time.Now().Before(deadline) {
+			return errNoAnswer
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, int(nap/time.Millisecond))
+		if n > 0 || err != nil && err != unix.EINTR {
+			return nil // recvmmsg tells what is wrong
+		}
+	}
+}
+
+// namespace is the network namespace that sockets are opened in.
+type namespace struct {
+	file *os.File
+	same os.FileInfo
+}
+
+// openNamespace opens that of a path, or that of the calling thread.
+func openNamespace(path string) (*namespace, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if path == "" {
+		path = threadNamespace
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	same, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	return &namespace{file: file, same: same}, nil
+}
+
+const threadNamespace = "/proc/thread-self/ns/net"
+
+func (n *namespace) close() { n.file.Close() }
+
+func (n *namespace) closed() bool { return n.file.Fd() == ^uintptr(0) }
+
+// do calls f on a thread in the namespace. A thread that had to move is not used for anything else afterwards: it ends with
+// its goroutine.
+func (n *namespace) do(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if here, err := os.Stat(threadNamespace); err == nil && os.SameFile(here, n.same) {
+		return f()
+	}
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			result <- fmt.Errorf("enter network namespace %s: %w", n.file.Name(), os.NewSyscallError("setns", err))
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}
+
+// errTorn is a list that changed while it was read.
+var errTorn = errors.New("the list changed while it was read")
+
+// errClosed is a client after Close.
+var errClosed = fmt.Errorf("the client is closed: %w", os.ErrClosed)
+
+// verdict is what the kernel thinks of a message.
+type verdict struct {
+	errno   unix.Errno
+	message string
+}
+
+func (v *verdict) Error() string {
+	if v.message != "" {
+		return v.errno.Error() + ": " + v.message
+	}
+	return v.errno.Error()
+}
+
+func (v *verdict) Unwrap() error { return v.errno }
+
+// verdict is nil for an acknowledgement.
+func (a *answer) verdict() error {
+	number, message, err := a.errno()
+	if err != nil || number == 0 {
+		return err
+	}
+	return &verdict{errno: unix.Errno(number), message: message}
+}
+
+// ask sends one message and gives take every answer to it; the verdict on it is returned.
+func (s *socket) ask(ctx context.Context, b []byte, seq uint32, take func(a *answer) error) error {
+	if err := s.send(b); err != nil {
+		return err
+	}
+	var result error
+	torn := false
+	err := s.answers(ctx, seq, 2, bufferLen, func(a *answer) error {
+		torn = torn || a.flags&flagInterrupted != 0
+		switch {
+		case a.seq != seq:
+		case a.typ == msgError || a.typ == msgDone:
+			result = a.verdict()
+		case take != nil && a.typ >= msgFirst:
+			return take(a)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case result == nil && torn:
+		return errTorn
+	}
+	return result
+}
+
+// answers gives take every answer until the verdict on the message numbered last. What is left of an exchange that was given
+// up goes away with the socket.
+func (s *socket) answers(ctx context.Context, last uint32, n, size int, take func(a *answer) error) error {
+	s.lost = false
+	err := s.receive(ctx, n, size, func(piece []byte) (done bool, err error) {
+		for len(piece) > 0 && !done {
+			var a answer
+			if a, piece, err = nextAnswer(piece); err != nil {
+				return false, err
+			}
+			if int32(a.seq-last) > 0 || a.seq == 0 {
+				continue // not ours
+			}
+			if err := take(&a); err != nil {
+				return false, err
+			}
+			done = a.seq == last && (a.typ == msgError || a.typ == msgDone)
+		}
+		return done, nil
+	})
+	if err != nil {
+		s.close()
+	}
+	return err
+}
