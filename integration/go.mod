@@ -2,14 +2,19 @@ module github.com/holdfast-lb/holdfast/integration
 
 go 1.26.0
 
-require github.com/holdfast-lb/holdfast v0.0.0
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	github.com/holdfast-lb/holdfast v0.0.0
+	github.com/holdfast-lb/holdfast/observe v0.0.0
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dlclark/regexp2 v1.12.0 // indirect
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/holdfast-lb/holdfast/examples v0.0.0 // indirect
-	github.com/holdfast-lb/holdfast/observe v0.0.0 // indirect
 	github.com/mdlayher/arp v0.0.0-20220512170110-6706a2966875 // indirect
 	github.com/mdlayher/ethernet v0.0.0-20220221185849-529eae5b6118 // indirect
 	github.com/mdlayher/ndp v1.1.0 // indirect

@@ -16,7 +16,7 @@
 // it needs no protection but what the names and addresses in it deserve.
 //
 //	GET /         the page for browsers, plain text for everybody else
-//	GET /status   holdfast.Status as JSON
+//	GET /status   holdfast.Status as JSON; ?indent=0 leaves out what is for people's eyes
 //	GET /events   every holdfast.Event as server-sent events: first those remembered, then each as it happens
 //	GET /metrics  Prometheus metrics
 //

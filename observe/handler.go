@@ -78,7 +78,9 @@ func (o *Observer) front(w http.ResponseWriter, r *http.Request) {
 func (o *Observer) serveStatus(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
-	e.SetIndent("", "  ")
+	if r.URL.Query().Get("indent") != "0" {
+		e.SetIndent("", "  ")
+	}
 	if err := e.Encode(o.controller.Status()); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -5,7 +5,7 @@ set -eu
 
 # command:package
 wanted='linux.uml:user-mode-linux keepalived:keepalived nginx:nginx-light ipvsadm:ipvsadm tcpdump:tcpdump
-modprobe:kmod ip:iproute2 vtysh:frr nft:nftables ping:iputils-ping gcc:gcc'
+modprobe:kmod ip:iproute2 vtysh:frr nft:nftables ping:iputils-ping gcc:gcc chromium:chromium'
 
 missing=
 PATH=$PATH:/usr/sbin:/sbin
@@ -13,6 +13,7 @@ for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+[ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
