@@ -72,9 +72,9 @@ type Conn interface {
 	Wait(ready func()) error
 	// Recv reads up to len(packets) packets without blocking, each into its own Buf. n is 0 when there is none.
 	Recv(packets []Packet) (n int, err error)
-	// Send sends datagrams in order, without blocking. One that cannot be sent keeps none of the others back; the errors
-	// are joined, and sent tells how many went out.
-	Send(datagrams []Datagram) (sent int, err error)
+	// Send sends datagrams in order, without blocking, and sets the Err of each. One that cannot be sent keeps none of the
+	// others back.
+	Send(datagrams []Datagram)
 	// Want says which VRIDs matter, and how many bytes of received packets should be kept until Recv (0: as many as the
 	// system likes). Packets for other VRIDs may be dropped unseen. Nil means that all VRIDs matter.
 	Want(vrids *[256]bool, buffer int) error
@@ -101,6 +101,8 @@ type Datagram struct {
 	// Data is the whole packet, IP header first.
 	Data []byte
 	Dst  netip.Addr
+	// Err is why it could not be sent.
+	Err error
 }
 
 // HostNetwork is the network of this host, in the network namespace of the calling process.

@@ -20,15 +20,24 @@ type Notice struct {
 
 // notice tells what a step did beside changing the state.
 func (r *Router) notice(now time.Time, x *runner, ev Event, before State, was uint8) {
-	n := Notice{Instance: x.in.String(), At: now, State: x.machine.State(), Priority: x.machine.Priority(), Was: was}
+	n := Notice{At: now, State: x.machine.State(), Priority: x.machine.Priority(), Was: was}
 	if n.State != before || n.State != Master && n.State != Backup {
 		return
 	}
 	if n.Priority != was {
-		r.notifier.notice(r.port(&x.in), n)
+		r.inform(x, n)
 	}
 	if got, ok := ev.(Received); ok && n.State == Master && got.Advertisement.Priority > 0 && got.From != x.source {
 		n.Was, n.Rival, n.RivalPriority = n.Priority, got.From, got.Advertisement.Priority
-		r.notifier.notice(r.port(&x.in), n)
+		r.inform(x, n)
 	}
+}
+
+// inform hands a notice over, behind the transitions that the interface's worker has yet to tell.
+func (r *Router) inform(x *runner, n Notice) {
+	if r.notifier.onNotice == nil {
+		return
+	}
+	n.Instance = x.in.String()
+	r.after(x.port.link, func() { r.notifier.notice(n) })
 }

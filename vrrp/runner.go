@@ -13,6 +13,13 @@ type runner struct {
 	in         Instance
 	machine    *Machine
 	group      Group // of the sync group, itself included
+	port       *port
+	links      []*link // its own and those that it depends on
+	wakeAt     instant // of its timer
+	slot       int     // in the timers, -1 outside
+	dirty      bool    // it is in Router.dirty
+	suspect    bool    // it is in Router.suspects
+	gone       bool    // it has left
 	source     netip.Addr
 	id         uint16 // of the last advert's IP header
 	fault      string // why it cannot take part, by itself
@@ -27,7 +34,7 @@ type runner struct {
 }
 
 func newRunner(in Instance) *runner {
-	x := &runner{machine: mustMachine(in), complained: make(map[error]bool)}
+	x := &runner{machine: mustMachine(in), slot: -1, complained: make(map[error]bool)}
 	x.setInstance(in)
 	return x
 }
@@ -85,8 +92,6 @@ type InstanceStatus struct {
 	// ChecksumSeen is the form of the last advert accepted.
 	ChecksumSeen Checksum `json:"checksumSeen"`
 	Stats        Stats    `json:"stats"`
-	// Conflicts counts what did not agree, by the names of [ConflictKind].
-	Conflicts map[string]uint64 `json:"conflicts,omitempty"`
 }
 
 // Status is a snapshot of all instances, in the order in which they were set.
@@ -97,43 +102,10 @@ func (r *Router) Status() []InstanceStatus {
 	for _, x := range r.runners {
 		all = append(all, InstanceStatus{
 			Instance: x.in, State: x.machine.State(), Since: x.since, Priority: x.machine.Priority(), Source: x.source,
-			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats, Conflicts: x.machine.conflicts.all(),
+			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats,
 		})
 	}
 	return all
-}
-
-// port is a socket in use, with the worker that does what takes time on its interface.
-type port struct {
-	key   Socket
-	work  *serial.Queue
-	conn  Conn
-	index int   // of the link that conn was opened on
-	err   error // why conn is nil
-}
-
-// open opens the socket unless there is one on this very link.
-func (p *port) open(r *Router, index int) error {
-	if p.conn != nil && p.index == index {
-		return nil
-	}
-	p.close()
-	if p.conn, p.err = r.net.Open(p.key); p.err != nil {
-		p.conn = nil
-		return p.err
-	}
-	p.index = index
-	conn := p.conn
-	go func() { _ = conn.Wait(func() { r.readable(p, conn) }) }()
-	return nil
-}
-
-func (p *port) close() {
-	if p.conn == nil {
-		return
-	}
-	_ = p.conn.Close()
-	p.conn = nil
 }
 
 // notifier hands transitions and notices to the host application, in order, however long it takes.
@@ -153,12 +125,7 @@ func (n *notifier) add(t Transition) {
 	}
 }
 
-// notice waits behind the transitions that the interface's worker has yet to tell.
-func (n *notifier) notice(p *port, notice Notice) {
-	if n.onNotice != nil {
-		p.work.Add(func() { n.queue.Add(func() { n.onNotice(notice) }) })
-	}
-}
+func (n *notifier) notice(notice Notice) { n.queue.Add(func() { n.onNotice(notice) }) }
 
 // run returns when everything has been handed over after close.
 func (n *notifier) run() { <-n.queue.Done() }

@@ -211,25 +211,24 @@ func (p *Packet) readControl(b []byte) {
 	}
 }
 
-func (c *rawConn) Send(datagrams []Datagram) (sent int, err error) {
+func (c *rawConn) Send(datagrams []Datagram) {
 	for len(datagrams) > 0 {
 		c.count = min(len(datagrams), batch)
 		for i := range c.count {
 			c.address(i, &datagrams[i])
 		}
 		if err := c.raw.Control(c.sendmmsg); err != nil {
-			return sent, err
+			datagrams[0].Err, c.done = err, 1
+		} else if c.errno != 0 { // the first one failed
+			datagrams[0].Err, c.done = c.errno, 1
+		} else {
+			for i := range c.done {
+				datagrams[i].Err = nil
+			}
 		}
 		runtime.KeepAlive(datagrams)
-		if c.errno != 0 { // the first one failed
-			err = errors.Join(err, fmt.Errorf("send to %v: %w", datagrams[0].Dst, c.errno))
-			c.done = 1
-		} else {
-			sent += c.done
-		}
 		datagrams = datagrams[c.done:]
 	}
-	return sent, err
 }
 
 func (c *rawConn) address(i int, d *Datagram) {

@@ -6,8 +6,7 @@ import "fmt"
 func (r *Router) track(x *runner) {
 	x.weight = 0
 	for _, t := range x.in.Track {
-		link, err := r.link(t.Interface)
-		up := err == nil && link.Up
+		up := r.link(t.Interface).up()
 		weight, fault := Contribution(t.Weight, t.Reverse, up)
 		x.weight += weight
 		if fault && x.fault == "" {

@@ -317,16 +317,16 @@ func (d *datagram) into(p *vrrp.Packet) {
 	p.Header, p.Message, _ = ipheader.Split4(data)
 }
 
-func (c *conn) Send(datagrams []vrrp.Datagram) (sent int, err error) {
+func (c *conn) Send(datagrams []vrrp.Datagram) {
 	delay := c.host.lan.Delay
 	if delay == 0 {
 		delay = 100 * time.Microsecond
 	}
-	for _, one := range datagrams {
+	for i, one := range datagrams {
+		datagrams[i].Err = nil
 		d := datagram{ipheader.Parse(one.Data), slices.Clone(one.Data)}
 		time.AfterFunc(delay, func() { c.host.lan.deliver(c.host, d) })
 	}
-	return len(datagrams), nil
 }
 
 // Want implements [vrrp.Conn]: everything is heard.

@@ -1,0 +1,487 @@
+package vrrp
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/ipheader"
+)
+
+// port is a socket in use, with the instances that share it.
+type port struct {
+	key     Socket
+	link    *link
+	conn    Conn
+	index   int   // of the link that conn was opened on
+	err     error // why conn is nil
+	runners []*runner
+	owner   [256]*runner // by VRID; of several unicast ones, the first
+	peers   map[peerKey]*runner
+	stale   bool // the tables are to be made anew
+	out     []outgoing
+}
+
+type peerKey struct {
+	addr netip.Addr
+	vrid uint8
+}
+
+// outgoing is a datagram in Router.out.
+type outgoing struct {
+	x          *runner
+	start, end int
+	dst        netip.Addr
+}
+
+// port is the socket that an instance belongs to.
+func (r *Router) port(in *Instance) *port {
+	key := in.socket()
+	p, ok := r.ports[key]
+	if !ok {
+		p = &port{key: key, link: r.link(in.Interface), peers: make(map[peerKey]*runner)}
+		r.ports[key] = p
+	}
+	return p
+}
+
+// socket is the one that the instance shares with others.
+func (in *Instance) socket() Socket {
+	s := Socket{Interface: in.Interface, IPv6: in.is6(), Protocol: Protocol}
+	if in.AuthType == AuthAH {
+		s.Protocol = protocolAH
+	}
+	if !in.unicast() {
+		s.Group = in.group()
+	}
+	return s
+}
+
+// stale remembers that the port's tables are to be made anew.
+func (r *Router) stale(p *port) {
+	if !p.stale {
+		p.stale = true
+		r.stalePorts = append(r.stalePorts, p)
+	}
+}
+
+// reindex makes the tables by which packets find their instance.
+func (p *port) reindex() {
+	p.stale = false
+	clear(p.owner[:])
+	clear(p.peers)
+	for _, x := range p.runners {
+		if p.owner[x.in.VRID] == nil {
+			p.owner[x.in.VRID] = x
+		}
+		for _, peer := range x.in.Peers {
+			p.peers[peerKey{peer.Addr, x.in.VRID}] = x
+		}
+	}
+	p.listen()
+}
+
+// bufferPerInstance is room for a few adverts of each instance between two looks at the socket, with what the kernel adds.
+const bufferPerInstance, bufferAtLeast = 8 << 10, 256 << 10
+
+// listen tells the socket what it is for.
+func (p *port) listen() {
+	if p.conn == nil {
+		return
+	}
+	var vrids [256]bool
+	for _, x := range p.runners {
+		vrids[x.in.VRID] = true
+	}
+	p.err = p.conn.Want(&vrids, max(len(p.runners)*bufferPerInstance, bufferAtLeast))
+}
+
+// find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
+// the first one's.
+func (p *port) find(src netip.Addr, vrid uint8) *runner {
+	if x := p.peers[peerKey{src, vrid}]; x != nil {
+		return x
+	}
+	return p.owner[vrid]
+}
+
+// open opens the socket unless there is one on this very link.
+func (r *Router) open(p *port) error {
+	if p.conn != nil && p.index == p.link.state.Index {
+		return nil
+	}
+	p.close()
+	if p.conn, p.err = r.net.Open(p.key); p.err != nil {
+		p.conn = nil
+		return p.err
+	}
+	p.index = p.link.state.Index
+	p.listen()
+	conn := p.conn
+	r.readers.Go(func() { _ = conn.Wait(func() { r.readable(p, conn) }) })
+	return p.err
+}
+
+func (p *port) close() {
+	if p.conn != nil {
+		_ = p.conn.Close()
+		p.conn = nil
+	}
+}
+
+// readable handles what has come; it runs on the socket's own goroutine. It gives the lock up now and then, so that a flood
+// delays no timer.
+func (r *Router) readable(p *port, conn Conn) {
+	for more := true; more; {
+		sooner := false
+		r.locked(func(now time.Time) {
+			more = p.conn == conn && r.receiveSome(now, p)
+			sooner = len(r.timers) > 0 && r.timers[0].wakeAt < r.asleep
+		})
+		if sooner {
+			r.poke()
+		}
+	}
+}
+
+// mostDrained bounds what is read before a timer: more than any socket holds, and less than a flood brings.
+const mostDrained = 8192
+
+// drain handles the adverts that wait in a socket.
+func (r *Router) drain(now time.Time, p *port) {
+	for read := 0; read < mostDrained && r.receiveSome(now, p); read += len(r.packets) {
+	}
+}
+
+// receiveSome handles one batch. more says that there may be another.
+func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
+	if p.conn == nil {
+		return false
+	}
+	n, err := p.conn.Recv(r.packets)
+	if err != nil {
+		r.log.Warn("receive adverts", "interface", p.key.Interface, "error", err)
+		p.close()
+		p.err = err
+		r.lookAgain(now)
+		return false
+	}
+	for i := range n {
+		r.receive(now, p, &r.packets[i])
+	}
+	return n == len(r.packets)
+}
+
+func (r *Router) receive(now time.Time, p *port, packet *Packet) {
+	message, ah := packet.Message, []byte(nil)
+	if packet.Protocol == protocolAH && len(message) >= ahLen {
+		ah, message = message[:ahLen], message[ahLen:]
+	}
+	if len(message) < 2 {
+		return
+	}
+	x := p.find(packet.Src, message[1])
+	if x == nil {
+		return // another group's
+	}
+	x.stats.AdvertsReceived++
+	err := r.advert.ParsePacket(message, packet.Src, packet.Dst)
+	if err == nil {
+		err = r.advert.Validate(&x.in, packet.Src, packet.Dst, packet.TTL)
+	}
+	if err == nil && packet.Src != x.source {
+		err = x.writer.auth.authenticate(now, &r.advert, message, ah, packet)
+	}
+	if err != nil {
+		r.reject(now, x, packet.Src, err)
+		return
+	}
+	x.accepted(now, &r.advert)
+	if r.log.Enabled(context.Background(), slog.LevelDebug) {
+		r.log.Debug("advert received", "instance", x.in.String(), "from", packet.Src, "advert", &r.advert)
+	}
+	r.compare(now, x, packet)
+	r.step(now, x, Received{From: packet.Src, Advertisement: &r.advert})
+}
+
+// reject counts, and logs each kind of complaint once until the state changes: a flood must not fill the disk.
+func (r *Router) reject(now time.Time, x *runner, from netip.Addr, err error) {
+	kind := x.stats.count(err)
+	if c := conflictOf(kind); c != 0 {
+		r.dispute(x, now, c, from, err)
+	}
+	if x.complained[kind] {
+		return
+	}
+	x.complained[kind] = true
+	r.log.Warn("advert rejected", "instance", x.in.String(), "from", from, "error", err)
+}
+
+// compare tells of what is said otherwise in an advert that is good enough to be accepted.
+func (r *Router) compare(now time.Time, x *runner, packet *Packet) {
+	if err := r.advert.Compare(&x.in); err != nil {
+		r.dispute(x, now, conflictOf(x.stats.count(err)), packet.Src, err)
+	}
+	if form := x.in.checksumSent(packet.Dst); form != r.advert.Checksum && x.writer.form != r.advert.Checksum {
+		r.dispute(x, now, ConflictChecksum, packet.Src, &packetError{ErrChecksum, "of the form %v, ours is %v", r.advert.Checksum, form})
+	}
+}
+
+// dispute tells of a conflict, unless that was done lately.
+func (r *Router) dispute(x *runner, now time.Time, kind ConflictKind, from netip.Addr, detail error) {
+	if x.machine.conflicts.note(now, kind) {
+		r.execute(now, x, Conflict{Instance: x.in.String(), At: now, Kind: kind, From: from, Detail: detail.Error()})
+	}
+}
+
+// step is the only way to a Machine: it carries out, in order, what the Machine, and the others of its group, want done.
+func (r *Router) step(now time.Time, x *runner, ev Event) {
+	before, priority := x.machine.State(), x.machine.Priority()
+	if len(x.group) > 1 {
+		r.at = now
+		x.group.Step(now, x.machine, ev, r.do)
+	} else {
+		for _, a := range x.machine.Step(now, ev) {
+			r.execute(now, x, a)
+		}
+	}
+	r.schedule(x)
+	r.notice(now, x, ev, before, priority)
+}
+
+// groupAction carries out an action of any member. What has nothing to do has no new deadline either.
+func (r *Router) groupAction(m *Machine, a Action) {
+	x := r.machines[m]
+	r.execute(r.at, x, a)
+	r.schedule(x)
+}
+
+// formGroups gives the members of sync groups their group, in the order in which they were set.
+func (r *Router) formGroups() {
+	if !r.regroup {
+		return
+	}
+	r.regroup = false
+	groups := make(map[string]Group)
+	for _, x := range r.runners {
+		if x.in.Sync != "" {
+			groups[x.in.Sync] = append(groups[x.in.Sync], x.machine)
+		}
+	}
+	for _, x := range r.runners {
+		if x.group = groups[x.in.Sync]; len(x.group) > 1 {
+			r.look(x)
+		}
+	}
+}
+
+func (r *Router) execute(now time.Time, x *runner, a Action) {
+	switch a := a.(type) {
+	case SendAdvert:
+		r.send(now, x, a.Priority)
+	case AddAddrs:
+		r.hold(x, x.in.held())
+	case RemoveAddrs:
+		r.release(x, x.in.held())
+	case AnnounceAddrs:
+		r.announce(x, int(a.Rounds))
+	case Transition:
+		r.transition(x, a)
+	case Conflict:
+		r.log.Warn("conflict", "instance", a.Instance, "kind", a.Kind.String(), "with", a.From, "detail", a.Detail)
+		if r.conflict != nil {
+			r.after(x.port.link, func() { r.notifier.queue.Add(func() { r.conflict(a) }) })
+		}
+	}
+}
+
+func (r *Router) transition(x *runner, t Transition) {
+	x.since, t.Priority = t.At, x.machine.Priority()
+	clear(x.complained)
+	if t.To == Master {
+		x.stats.BecomeMaster++
+		t.Took = x.silence(t.At)
+	}
+	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
+	r.after(x.port.link, func() { r.notifier.add(t) })
+}
+
+func (r *Router) send(now time.Time, x *runner, priority uint8) {
+	x.writer.begin(priority)
+	x.id = max(x.id+1, 1)
+	if !x.in.unicast() {
+		r.sendTo(now, x, x.in.group())
+	}
+	for i := range x.in.Peers {
+		r.sendTo(now, x, x.in.Peers[i].Addr)
+	}
+	if priority == 0 {
+		x.stats.PriorityZeroSent++
+	}
+}
+
+// precedence is Internetwork Control (RFC 791), as keepalived marks its adverts.
+const precedence = 0xc0
+
+// sendTo writes one copy, which leaves with the others.
+func (r *Router) sendTo(now time.Time, x *runner, dst netip.Addr) {
+	p, start := x.port, len(r.out)
+	header := ipheader.Header{Src: x.source, Dst: dst, TTL: 255, Class: precedence, Protocol: p.key.Protocol, ID: x.id}
+	var err error
+	if r.out, err = x.writer.appendPacket(r.out, now, &header); err != nil {
+		r.unsent(x, dst, err)
+		return
+	}
+	if len(p.out) == 0 {
+		r.sending = append(r.sending, p)
+	}
+	p.out = append(p.out, outgoing{x, start, len(r.out), dst})
+}
+
+// commit carries out what was decided: adverts leave first, then the slow work begins.
+func (r *Router) commit() {
+	for _, p := range r.sending {
+		r.flush(p)
+	}
+	r.sending, r.out = r.sending[:0], r.out[:0]
+	for i, f := range r.later {
+		f()
+		r.later[i] = nil
+	}
+	r.later = r.later[:0]
+}
+
+var errNoSocket = fmt.Errorf("no socket: %w", fs.ErrClosed)
+
+// flush sends. A datagram that cannot be sent keeps none of the others back.
+func (r *Router) flush(p *port) {
+	r.datagrams = r.datagrams[:0]
+	for _, o := range p.out {
+		r.datagrams = append(r.datagrams, Datagram{Data: r.out[o.start:o.end], Dst: o.dst, Err: errNoSocket})
+	}
+	if p.conn != nil {
+		p.conn.Send(r.datagrams)
+	}
+	for i, o := range p.out {
+		if err := r.datagrams[i].Err; err != nil {
+			r.unsent(o.x, o.dst, err)
+		} else {
+			o.x.stats.AdvertsSent++
+		}
+		p.out[i].x = nil
+	}
+	p.out = p.out[:0]
+}
+
+func (r *Router) unsent(x *runner, dst netip.Addr, err error) {
+	x.stats.SendErrors++
+	r.log.Debug("send advert", "instance", x.in.String(), "to", dst, "error", err)
+}
+
+// join enters an instance into the tables.
+func (r *Router) join(x *runner) {
+	x.port = r.port(&x.in)
+	x.port.runners = append(x.port.runners, x)
+	r.names[x.in.String()] = x
+	r.machines[x.machine] = x
+	r.regroup = r.regroup || x.in.Sync != ""
+	if !x.in.owner() { // an owner's addresses are the host's own
+		for _, a := range x.in.held() {
+			r.virtual[a.Addr()]++
+		}
+	}
+	for _, name := range x.in.interfaces() {
+		l := r.link(name)
+		l.users = append(l.users, x)
+		x.links = append(x.links, l)
+	}
+	r.stale(x.port)
+}
+
+// leave undoes join.
+func (r *Router) leave(x *runner) {
+	p := x.port
+	p.runners = cut(p.runners, x)
+	if r.names[x.in.String()] == x {
+		delete(r.names, x.in.String())
+	}
+	delete(r.machines, x.machine)
+	r.regroup = r.regroup || x.in.Sync != ""
+	if !x.in.owner() {
+		for _, a := range x.in.held() {
+			if r.virtual[a.Addr()]--; r.virtual[a.Addr()] == 0 {
+				delete(r.virtual, a.Addr())
+			}
+		}
+	}
+	for _, l := range x.links {
+		l.users = cut(l.users, x)
+	}
+	x.links = nil
+	r.stale(p)
+}
+
+// detach forgets an instance that has left.
+func (r *Router) detach(x *runner) {
+	r.leave(x)
+	x.gone = true
+	r.timers.remove(x)
+	if p := x.port; len(p.runners) == 0 {
+		delete(r.ports, p.key)
+		r.after(nil, p.close) // what it said last leaves first
+	}
+}
+
+func cut(list []*runner, x *runner) []*runner {
+	if i := slices.Index(list, x); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+// change brings a running instance to its new wish.
+func (r *Router) change(now time.Time, x *runner, in Instance) {
+	old, oldPort := x.in, x.port
+	r.leave(x)
+	x.setInstance(in)
+	if !r.running {
+		x.machine = mustMachine(in)
+	}
+	r.join(x)
+	if len(oldPort.runners) == 0 {
+		delete(r.ports, oldPort.key)
+		r.after(nil, oldPort.close)
+	}
+	r.look(x)
+	if !r.running {
+		return
+	}
+	if x.port != oldPort {
+		r.look(x.port.runners...)
+		_ = r.open(x.port)
+	}
+	r.step(now, x, Reconfigure{Instance: in})
+	if x.machine.State() != Master {
+		return
+	}
+	if gone := without(old.held(), in.held()); len(gone) > 0 {
+		r.drop(x, gone)
+	}
+	if added := without(in.held(), old.held()); len(added) > 0 {
+		r.add(x, added)
+		r.announce(x, in.Announce.rounds())
+	}
+}
+
+// without lists the addresses of a that b lacks.
+func without(a, b []Address) []Address {
+	have := make(map[Address]bool, len(b))
+	for _, x := range b {
+		have[x] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(x Address) bool { return have[x] })
+}

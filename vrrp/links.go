@@ -1,0 +1,268 @@
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// news is what the host says has changed, until the loop looks.
+type news struct {
+	first chan struct{} // closed when the host is watched
+	once  sync.Once
+
+	mu    sync.Mutex // guards the fields below
+	all   bool
+	links map[string]bool
+	lost  []Change
+}
+
+func newNews() *news { return &news{first: make(chan struct{}), links: make(map[string]bool)} }
+
+// changed hears Watch.
+func (r *Router) changed(c Change) {
+	n := r.news
+	n.mu.Lock()
+	if c.Interface == "" {
+		n.all = true
+	} else {
+		n.links[c.Interface] = true
+	}
+	if c.Lost.IsValid() {
+		n.lost = append(n.lost, c)
+	}
+	n.mu.Unlock()
+	n.once.Do(func() { close(n.first) })
+	r.poke()
+}
+
+// link is an interface that instances are on or depend on.
+type link struct {
+	name  string
+	state Link
+	err   error // why it cannot be used at all
+	asked bool
+	users []*runner
+	work  *worker
+}
+
+func (l *link) up() bool { return l.err == nil && l.state.Up }
+
+func (r *Router) link(name string) *link {
+	l, ok := r.links[name]
+	if !ok {
+		l = &link{name: name, work: newWorker(r)}
+		r.links[name] = l
+	}
+	if !l.asked {
+		r.ask(l)
+	}
+	return l
+}
+
+// ask reads a link's state, and says whether it is another than before.
+func (r *Router) ask(l *link) (changed bool) {
+	before, errBefore := l.state, l.err
+	l.state, l.err = r.net.Link(l.name)
+	l.asked = true
+	a, b := l.state, before
+	return (l.err == nil) != (errBefore == nil) || a.Index != b.Index || a.Up != b.Up || a.MTU != b.MTU || a.NoMulticast != b.NoMulticast ||
+		!slices.Equal(a.Addrs, b.Addrs)
+}
+
+// interfaces are the names of the links that the instance is on or depends on, each once.
+func (in *Instance) interfaces() []string {
+	names := []string{in.Interface}
+	for _, t := range in.Track {
+		names = append(names, t.Interface)
+	}
+	for _, a := range in.held() {
+		if a.Interface != "" && !a.NoTrack {
+			names = append(names, a.Interface)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// hear looks at what the host says has changed.
+func (r *Router) hear(now time.Time) {
+	if !r.recheck.IsZero() && !now.Before(r.recheck) {
+		r.recheck = time.Time{}
+		for _, p := range r.ports {
+			if p.err != nil {
+				r.look(p.runners...)
+			}
+		}
+	}
+	n := r.news
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range r.links {
+		if (n.all || n.links[l.name]) && r.ask(l) {
+			r.look(l.users...)
+		}
+	}
+	n.all, n.lost = false, n.lost[:0]
+	clear(n.links)
+}
+
+// lookAgain has sockets that could not be had tried again.
+func (r *Router) lookAgain(now time.Time) {
+	if r.recheck.IsZero() {
+		r.recheck = now.Add(time.Second)
+	}
+}
+
+// look marks instances whose fitness may have changed.
+func (r *Router) look(list ...*runner) {
+	for _, x := range list {
+		if !x.dirty {
+			x.dirty = true
+			r.dirty = append(r.dirty, x)
+		}
+	}
+}
+
+// mostSettled is how many instances are brought up to date while the lock is held.
+const mostSettled = 128
+
+// settle brings the marked instances up to date with the host: who can take part, from which address, with which priority.
+// Members of a group depend on each other, so that what each can do by itself is found out first.
+func (r *Router) settle(now time.Time) {
+	for _, p := range r.stalePorts {
+		p.reindex()
+	}
+	r.stalePorts = r.stalePorts[:0]
+	if !r.running {
+		return
+	}
+	for _, x := range r.dirty {
+		x.dirty = false
+		if x.gone {
+			continue
+		}
+		r.suspect(x)
+		r.inspect(now, x)
+	}
+	r.dirty = r.dirty[:0]
+	n := min(len(r.suspects), mostSettled)
+	for _, x := range r.suspects[:n] {
+		x.suspect = false
+		if !x.gone {
+			r.refresh(now, x)
+		}
+	}
+	if r.suspects = slices.Delete(r.suspects, 0, n); len(r.suspects) > 0 {
+		r.poke()
+	}
+}
+
+func (r *Router) suspect(list ...*runner) {
+	for _, x := range list {
+		if !x.suspect {
+			x.suspect = true
+			r.suspects = append(r.suspects, x)
+		}
+	}
+}
+
+// inspect finds out what an instance can do by itself.
+func (r *Router) inspect(now time.Time, x *runner) {
+	source, fault := r.usable(now, x)
+	if state := x.machine.State(); fault == "" && (state == Init || state == Fault) {
+		x.source = source
+	}
+	x.fault = fault
+	r.track(x)
+	if t := r.tracking[x.in.String()]; x.fault == "" && t.Fault {
+		x.fault = "tracking: " + t.Reason
+	}
+}
+
+// refresh tells a machine what it can do.
+func (r *Router) refresh(now time.Time, x *runner) {
+	t := r.tracking[x.in.String()]
+	switch state := x.machine.State(); {
+	case x.fault != "":
+		r.step(now, x, FaultBegin{Reason: x.fault})
+	case state == Init:
+		r.step(now, x, SetPriority{Priority: x.effective(t)})
+		r.step(now, x, Startup{Source: x.source, NotBefore: r.notBefore(&x.in)})
+	case state == Fault:
+		r.step(now, x, FaultEnd{Source: x.source})
+	}
+	if p := x.effective(t); p != x.machine.Priority() {
+		r.step(now, x, SetPriority{Priority: p})
+	}
+}
+
+// notBefore is the end of an instance's start delay.
+func (r *Router) notBefore(in *Instance) time.Time {
+	end := r.started.Add(in.StartDelay)
+	if in.BootDelay > 0 {
+		if booted := r.started.Add(in.BootDelay - uptime()); booted.After(end) {
+			end = booted
+		}
+	}
+	return end
+}
+
+// usable tells the address to send from, or why there is none. It opens the socket when that is due.
+func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
+	p, l := x.port, x.port.link
+	switch {
+	case errors.Is(l.err, fs.ErrNotExist):
+		p.close()
+		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", l.name)
+	case l.err != nil:
+		return netip.Addr{}, fmt.Sprintf("interface %s: %v", l.name, l.err)
+	case !l.state.Up:
+		return netip.Addr{}, fmt.Sprintf("interface %s is down", l.name)
+	case l.state.NoMulticast && !x.in.unicast():
+		return netip.Addr{}, fmt.Sprintf("interface %s has no multicast: use unicast peers", l.name)
+	}
+	if most := x.in.maxAddrs(l.state.MTU); len(x.in.Addrs) > most {
+		return netip.Addr{}, fmt.Sprintf("%d virtual addresses do not fit the MTU %d of interface %s: advertise %d of them, hold the others as excluded", len(x.in.Addrs), l.state.MTU, l.name, most)
+	}
+	source := r.sourceOn(l, x)
+	if !source.IsValid() {
+		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", l.name, familyName(x.in.is6()))
+	}
+	if err := r.open(p); err != nil {
+		r.lookAgain(now)
+		return source, fmt.Sprintf("interface %s: %v", l.name, err)
+	}
+	return source, ""
+}
+
+// sourceOn picks the first address that is nobody's virtual address. Once in use it is kept while it is there.
+func (r *Router) sourceOn(l *link, x *runner) netip.Addr {
+	if x.in.Source.IsValid() {
+		return x.in.Source
+	}
+	var first netip.Addr
+	for _, p := range l.state.Addrs {
+		if p.Addr().Is6() != x.in.is6() || x.in.is6() && !p.Addr().IsLinkLocalUnicast() || r.virtual[p.Addr()] > 0 {
+			continue
+		}
+		if p.Addr() == x.source {
+			return x.source
+		}
+		if !first.IsValid() {
+			first = p.Addr()
+		}
+	}
+	return first
+}
+
+func familyName(six bool) string {
+	if six {
+		return "link-local IPv6"
+	}
+	return "IPv4"
+}
