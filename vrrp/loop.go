@@ -72,7 +72,7 @@ func (r *Router) expire(now time.Time) {
 			due, ok = x.machine.Deadline()
 		}
 		if ok && !now.Before(due) {
-			r.onTimer(now.Sub(due))
+			r.onTimer(time.Duration(at - max(x.wakeAt, r.instantOf(due))))
 			r.step(now, x, Timeout{})
 		}
 		if len(r.timers) > 0 && r.timers[0] == x && x.wakeAt <= at { // it was left where it was
