@@ -172,7 +172,7 @@ func (c HTTP) address() string {
 // ended says that time is up where that is why an error came.
 func ended(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, ErrNotRun):
+	case errors.Is(err, ErrNotRun) || errors.Is(err, errTimedOut):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errTimedOut

@@ -3,7 +3,6 @@ package check
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -120,9 +119,6 @@ func (m *metered) Read(b []byte) (int, error) {
 	}
 	n, err := m.from.Read(b[:min(len(b), m.left)])
 	m.left -= n
-	if _, secure := m.from.(*tls.Conn); secure && errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF // closed without notice: whether anything is missing, HTTP knows
-	}
 	return n, err
 }
 

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/textproto"
+	"strings"
 )
 
 // SMTP is well when the server greets with 220, takes HELO with 250, and answers QUIT (SMTP_CHECK).
@@ -55,7 +55,7 @@ func (c SMTP) dialogue(ctx context.Context, conn net.Conn) (step string, err err
 		if err := text.say("STARTTLS", 220); err != nil {
 			return "STARTTLS", err
 		}
-		if text.in.R.Buffered() > 0 {
+		if text.in.Buffered() > 0 {
 			return "STARTTLS", errors.New("the server sent something in plain text after it")
 		}
 		secure, err := c.StartTLS.handshake(ctx, conn, c.StartTLS.config(c.Target, ""))
@@ -70,25 +70,60 @@ func (c SMTP) dialogue(ctx context.Context, conn net.Conn) (step string, err err
 	return "QUIT", text.say("QUIT", 0) // any answer will do
 }
 
-func replies(conn net.Conn) *textproto.Reader {
-	return textproto.NewReader(bufio.NewReaderSize(io.LimitReader(conn, maxDialogue), 512))
+func replies(conn net.Conn) *bufio.Reader {
+	return bufio.NewReaderSize(io.LimitReader(conn, maxDialogue), maxReplyLine)
 }
+
+// maxReplyLine is what a mail server's line must stay below, as RFC 5321 has it (4.5.3.1.5).
+const maxReplyLine = 512
 
 // conversation is one of lines and numbered replies.
 type conversation struct {
 	out io.Writer
-	in  *textproto.Reader
+	in  *bufio.Reader
 }
 
+// say sends a line, if there is one, and reads the reply. With expect 0 any will do.
 func (t conversation) say(line string, expect int) error {
 	if line != "" {
 		if _, err := io.WriteString(t.out, line+"\r\n"); err != nil {
 			return err
 		}
 	}
-	_, _, err := t.in.ReadResponse(expect)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return errors.New("closed without a reply")
+	for {
+		b, err := t.in.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("a line is longer than %d bytes", maxReplyLine)
+		case errors.Is(err, io.EOF):
+			return errors.New("closed without a reply")
+		case err != nil:
+			return err
+		}
+		reply := strings.TrimRight(string(b), "\r\n")
+		code, more, ok := replyCode(reply)
+		if !ok {
+			return fmt.Errorf("%q is no reply", clip(reply))
+		}
+		if !more && expect != 0 && code != expect {
+			return errors.New(clip(reply))
+		}
+		if !more {
+			return nil
+		}
 	}
-	return err
+}
+
+// replyCode reads the three digits before a blank, a - (another line follows) or the line's end.
+func replyCode(line string) (code int, more, ok bool) {
+	if len(line) < 3 || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
+		return 0, false, false
+	}
+	for _, c := range []byte(line[:3]) {
+		if c < '0' || c > '9' {
+			return 0, false, false
+		}
+		code = code*10 + int(c-'0')
+	}
+	return code, len(line) > 3 && line[3] == '-', true
 }

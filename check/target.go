@@ -65,14 +65,12 @@ func (t Target) local(network string) net.Addr {
 // whose tells a server's failure from one of our own.
 func (t Target) whose(err error) error {
 	short := cause(err)
-	if _, ours := errors.AsType[optionError](err); !ours {
-		errno, ok := errors.AsType[syscall.Errno](err)
-		if !ok || serversDoing(errno) {
-			return short
-		}
-		if t.Source.Addr().IsValid() && errno == syscall.EADDRNOTAVAIL {
-			short = fmt.Errorf("from %v: %w", t.Source, short)
-		}
+	errno, isErrno := short.(syscall.Errno)
+	if isErrno && serversDoing(errno) || short == errTimedOut || short == context.Canceled {
+		return short
+	}
+	if t.Source.Addr().IsValid() && errno == syscall.EADDRNOTAVAIL {
+		short = fmt.Errorf("from %v: %w", t.Source, short)
 	}
 	return fmt.Errorf("%w: %w", ErrNotRun, short)
 }
