@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/internal/intern"
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -173,19 +174,47 @@ func tlsOf(c *config.Check) (*check.TLS, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%v: tls_ca: %w", c.Pos, err)
 		}
-		t.Roots = x509.NewCertPool()
-		if !t.Roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%v: tls_ca: %s has no certificate", c.Pos, c.TLS.CA)
+		if t.Roots, err = authorities.Get(string(pem), func() (*x509.CertPool, error) { return poolOf(pem) }); err != nil {
+			return nil, fmt.Errorf("%v: tls_ca: %s: %w", c.Pos, c.TLS.CA, err)
 		}
 	}
 	if c.TLS.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.Key)
+		pair, err := clientOf(c.TLS)
 		if err != nil {
 			return nil, fmt.Errorf("%v: client certificate: %w", c.Pos, err)
 		}
-		t.Certificate = &pair
+		t.Certificate = pair
 	}
 	return t, nil
+}
+
+// What was read from the same files is the same: a reload sees that nothing changed.
+var (
+	authorities intern.Table[x509.CertPool]
+	clients     intern.Table[tls.Certificate]
+)
+
+func poolOf(pem []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("there is no certificate in it")
+	}
+	return pool, nil
+}
+
+func clientOf(t config.TLS) (*tls.Certificate, error) {
+	cert, err := os.ReadFile(t.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(t.Key)
+	if err != nil {
+		return nil, err
+	}
+	return clients.Get(string(cert)+string(key), func() (*tls.Certificate, error) {
+		pair, err := tls.X509KeyPair(cert, key)
+		return &pair, err
+	})
 }
 
 // credentials says which files of certificates and keys cannot be used.

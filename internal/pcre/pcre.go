@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
+	"github.com/holdfast-lb/holdfast/internal/intern"
 )
 
 // searchTime bounds one search. A pattern that takes longer backtracks without end.
@@ -40,8 +41,15 @@ type Regexp struct {
 	utf, firstLines bool
 }
 
-// Compile translates and compiles a pattern.
+// compiled are the patterns in use.
+var compiled intern.Table[Regexp]
+
+// Compile translates and compiles a pattern. The same pattern with the same options gives the same Regexp.
 func Compile(pattern string, options ...string) (*Regexp, error) {
+	return compiled.Get(fmt.Sprintf("%q %q", pattern, options), func() (*Regexp, error) { return compile(pattern, options) })
+}
+
+func compile(pattern string, options []string) (*Regexp, error) {
 	flags := regexp2.RegexOptions(regexp2.RE2) // ASCII classes and [[:alpha:]], as PCRE2 has them
 	for _, o := range options {
 		if !Supported(o) {
