@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -51,6 +52,7 @@ type Controller struct {
 	notifier          *notifier
 	router            *vrrp.Router
 	monitor           *check.Monitor
+	speaker           *bfd.Speaker
 	kernel            ipvs.Table       // nil without a table
 	table             *ipvs.Reconciler // keeps it; nil likewise
 	lateness, latency meter
@@ -91,6 +93,7 @@ func New(o Options) *Controller {
 		Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnNotice: c.noticed, OnTimer: c.lateness.observe,
 	})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
+	c.speaker = bfd.NewSpeaker(bfd.Options{Logger: c.log})
 	if o.Table != nil {
 		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{
 			Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired, SlowStart: o.SlowStart, Ledger: o.Ledger,
@@ -139,6 +142,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.router.Run(inner) })
 	group.Go(func() error { return c.monitor.Run(inner) })
+	group.Go(func() error { return c.speaker.Run(inner) })
 	group.Go(func() error { return c.keepTable(inner) })
 	err := group.Wait()
 	err = errors.Join(err, c.enter(ended), c.release())
@@ -314,7 +318,10 @@ func (c *Controller) adopt(spec Spec, over overrides) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, next, now := c.state, newState(&spec, c.state), time.Now()
-	if err := c.monitor.Set(next.list); err != nil {
+	if err := c.speaker.Set(spec.Sessions); err != nil {
+		c.log.Error("BFD sessions", "error", err)
+	}
+	if err := c.monitor.Set(c.bound(next.list)); err != nil {
 		return err
 	}
 	c.spec, c.state, c.over, c.group = spec, next, over, newGroups(spec.Instances, c.group)
@@ -329,6 +336,17 @@ func (c *Controller) adopt(spec Spec, over overrides) error {
 		c.events.tell(next.initial(old, spec.Notify.InitialServers, now))
 	}
 	return nil
+}
+
+// bound gives checks of the Spec's BFD sessions the Speaker that keeps them.
+func (c *Controller) bound(probes []check.Probe) []check.Probe {
+	for i := range probes {
+		if f, follows := probes[i].Checker.(bfd.Follow); follows && f.Speaker == nil {
+			f.Speaker = c.speaker
+			probes[i].Checker = f
+		}
+	}
+	return probes
 }
 
 // Plan tells what Apply would change now, by the health of this moment and what the table really holds.

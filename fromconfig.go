@@ -61,6 +61,12 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 			spec.Trackers = append(spec.Trackers, t)
 		}
 	}
+	for _, b := range c.BFD {
+		spec.Sessions = append(spec.Sessions, sessionOf(b))
+		if t := sessionTracker(b, c, groups); b.ForVRRP && len(t.Effects) > 0 {
+			spec.Trackers = append(spec.Trackers, t)
+		}
+	}
 	if err := spec.Validate(); err != nil {
 		return Spec{}, fmt.Errorf("holdfast: %s: %w", c.Name, err)
 	}

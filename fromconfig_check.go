@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/intern"
 	"golang.org/x/net/dns/dnsmessage"
@@ -21,7 +22,10 @@ import (
 
 func probeOf(c *config.Check, g *config.Global) check.Probe {
 	id := fmt.Sprintf("%s %v", c.Kind, c.Addr)
-	if c.Kind == "MISC_CHECK" {
+	switch c.Kind {
+	case "BFD_CHECK":
+		id = c.Kind + " " + c.Tracks
+	case "MISC_CHECK":
 		id = c.Kind + " " + strings.Join(c.Args, " ")
 	}
 	return check.Probe{
@@ -47,6 +51,8 @@ func checkerOf(c *config.Check, g *config.Global) check.Checker {
 	switch c.Kind {
 	case "MISC_CHECK":
 		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
+	case "BFD_CHECK":
+		return bfd.Follow{Session: c.Tracks}
 	case "TCP_CHECK":
 		return check.TCP{Target: target}
 	case "DNS_CHECK":

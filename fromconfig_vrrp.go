@@ -54,34 +54,47 @@ func trackerOf(s *config.Script, c *config.Config, groups map[string]*config.Syn
 		},
 		Alpha: true,
 	}}
+	t.Effects = effectsOf(tracking{"script", s.Name, s.Weight, s.Reverse}, c, groups)
+	return t
+}
+
+// tracking is what a track_ list can name, with the weight that it has unless the list says another.
+type tracking struct {
+	kind, name string
+	weight     int
+	reverse    bool
+}
+
+// effectsOf are those on the instances that name it or whose group does.
+func effectsOf(what tracking, c *config.Config, groups map[string]*config.SyncGroup) (list []Effect) {
 	for _, v := range c.Instances {
-		own, hasOwn := effectOn(v.Tracks, s, v.Name)
+		own, hasOwn := what.on(v.Tracks, v.Name)
 		g := groups[v.Name]
 		if g != nil && !g.Weights {
 			own.Weight = 0
 		}
 		if g != nil {
-			if shared, isShared := effectOn(g.Tracks, s, v.Name); isShared {
+			if shared, isShared := what.on(g.Tracks, v.Name); isShared {
 				own, hasOwn = shared, true
 			}
 		}
 		if hasOwn {
-			t.Effects = append(t.Effects, own)
+			list = append(list, own)
 		}
 	}
-	return t
+	return list
 }
 
-// effectOn finds a script among what is tracked. A weight there is instead of the script's own.
-func effectOn(tracks []config.Track, s *config.Script, instance string) (Effect, bool) {
+// on finds it among what is tracked. A weight there is instead of its own.
+func (what tracking) on(tracks []config.Track, instance string) (Effect, bool) {
 	for _, t := range tracks {
-		if t.Kind != "script" || t.Name != s.Name {
+		if t.Kind != what.kind || t.Name != what.name {
 			continue
 		}
 		if t.HasWeight {
 			return Effect{instance, t.Weight, t.Reverse}, true
 		}
-		return Effect{instance, s.Weight, s.Reverse}, true
+		return Effect{instance, what.weight, what.reverse}, true
 	}
 	return Effect{}, false
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -21,7 +22,8 @@ type Plan struct {
 	// Instances has one line for each VRRP instance that comes, changes or goes.
 	Instances []string
 	// Checks has one line for each server that stays and whose checks change, and for each tracker that comes, changes or
-	// goes while there are instances before and after. Checks and trackers come and go with what they are for.
+	// goes while there are instances before and after. Checks and trackers come and go with what they are for. BFD sessions
+	// have one line each.
 	Checks []string
 }
 
@@ -50,7 +52,7 @@ func Diff(have, want Spec) Plan {
 func diffBeside(have, want Spec) Plan {
 	return Plan{
 		Instances: diffInstances(have.Instances, want.Instances),
-		Checks:    append(diffChecks(have.Services, want.Services), diffTrackers(have, want)...),
+		Checks:    slices.Concat(diffChecks(have.Services, want.Services), diffTrackers(have, want), diffSessions(have.Sessions, want.Sessions)),
 	}
 }
 
@@ -206,6 +208,31 @@ func diffTrackers(have, want Spec) (lines []string) {
 	for _, t := range have.Trackers {
 		if old[t.Name] != nil {
 			lines = append(lines, fmt.Sprintf("tracker %s delete", t.Name))
+		}
+	}
+	return lines
+}
+
+// diffSessions has one line for each BFD session that comes, changes or goes.
+func diffSessions(have, want []bfd.Session) (lines []string) {
+	old := make(map[string]*bfd.Session, len(have))
+	for i := range have {
+		old[have[i].Name] = &have[i]
+	}
+	for i := range want {
+		s := &want[i]
+		before := old[s.Name]
+		delete(old, s.Name)
+		switch {
+		case before == nil:
+			lines = append(lines, fmt.Sprintf("bfd %s add: with %v", s.Name, s.Peer))
+		case !reflect.DeepEqual(before, s):
+			lines = append(lines, fmt.Sprintf("bfd %s edit: with %v", s.Name, s.Peer))
+		}
+	}
+	for i := range have {
+		if old[have[i].Name] != nil {
+			lines = append(lines, fmt.Sprintf("bfd %s delete", have[i].Name))
 		}
 	}
 	return lines

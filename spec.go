@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -19,6 +20,9 @@ type Spec struct {
 	Services []Service
 	// Trackers move the priorities of instances. Their names are unique.
 	Trackers []Tracker
+	// Sessions are BFD sessions with neighbours. A [bfd.Follow] without a Speaker, as the checker of a server or a tracker, is
+	// about the one of its name.
+	Sessions []bfd.Session
 	// Notify says who is told of what happens.
 	Notify Notify
 	// Startup is run before anything else, Shutdown after everything. Their failure is told and changes nothing. Nil means none.
@@ -137,7 +141,27 @@ func (s *Spec) Validate() error {
 			owners[key] = service
 		}
 	}
-	errs = append(errs, s.validateTrackers(), s.Notify.validate())
+	errs = append(errs, s.validateTrackers(), s.Notify.validate(), bfd.ValidateAll(s.Sessions), s.validateFollowers())
+	return errors.Join(errs...)
+}
+
+// validateFollowers looks for the sessions that checks are about.
+func (s *Spec) validateFollowers() error {
+	var errs []error
+	look := func(p check.Probe) {
+		f, follows := p.Checker.(bfd.Follow)
+		if follows && f.Speaker == nil && !slices.ContainsFunc(s.Sessions, func(b bfd.Session) bool { return b.Name == f.Session }) {
+			errs = append(errs, fmt.Errorf("holdfast: check %s: there is no BFD session %q", p.ID, f.Session))
+		}
+	}
+	for i := range s.Trackers {
+		look(s.Trackers[i].probe())
+	}
+	for i := range s.Services {
+		for _, p := range slices.Concat(s.Services[i].probes()...) {
+			look(p)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -180,6 +204,7 @@ func (s *Spec) validateTrackers() error {
 func (s *Spec) clone() Spec {
 	c := *s
 	c.Instances, c.Services, c.Trackers, c.Notify = slices.Clone(s.Instances), slices.Clone(s.Services), slices.Clone(s.Trackers), s.Notify.clone()
+	c.Sessions = slices.Clone(s.Sessions)
 	for i := range c.Trackers {
 		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
 	}

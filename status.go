@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -16,6 +17,8 @@ type Status struct {
 	Services  []ServiceStatus       `json:"services"`
 	// Trackers are the checks behind the Spec's trackers; the ID is the tracker's name.
 	Trackers []CheckStatus `json:"trackers"`
+	// Sessions are the BFD sessions.
+	Sessions []bfd.Status `json:"sessions,omitempty"`
 	// TimerLateness is how late the timers of the instances fired: what this host's scheduling costs the protocol.
 	TimerLateness Histogram `json:"timerLateness"`
 	// CheckLatency is how long the checks took.
@@ -84,7 +87,7 @@ type CheckStatus struct {
 func (c *Controller) Status() Status {
 	probes := c.monitor.Status()
 	s := Status{
-		Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}, Trackers: []CheckStatus{},
+		Time: time.Now(), Instances: c.router.Status(), Services: []ServiceStatus{}, Trackers: []CheckStatus{}, Sessions: c.speaker.Status(),
 		TimerLateness: c.lateness.snapshot(), CheckLatency: c.latency.snapshot(),
 	}
 	entries := c.entries()

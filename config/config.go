@@ -14,6 +14,7 @@ type Config struct {
 	ServerGroups   []*ServerGroup
 	Scripts        []*Script
 	Trackers       []Tracker
+	BFD            []*BFD
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.

@@ -82,16 +82,17 @@ func init() { // the tables refer to each other
 		"track_file":           decodeNamed("file"),
 		"vrrp_track_file":      decodeNamed("file"),
 		"vrrp_track_process":   decodeNamed("process"),
-		"bfd_instance":         decodeNamed("bfd"),
+		"bfd_instance":         decodeBFD,
 	}
-	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
+	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process")
 	setDecoded("SSL", sslKeywords)
 	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process", "track_bfd")
+		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process")
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_script", scriptKeywords)
-	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process", "track_bfd")
+	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process")
+	setDecoded("bfd_instance", bfdKeywords)
 	initServers()
 }
 

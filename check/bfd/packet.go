@@ -32,6 +32,25 @@ func (s State) String() string {
 // MarshalText is String, so that a State reads well in JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote.
+func (s *State) UnmarshalText(text []byte) (err error) {
+	*s, err = named(AdminDown, Up, text)
+	return err
+}
+
+// named finds a number by its name.
+func named[T interface {
+	~uint8
+	fmt.Stringer
+}](first, last T, text []byte) (T, error) {
+	for known := first; known <= last; known++ {
+		if known.String() == string(text) {
+			return known, nil
+		}
+	}
+	return 0, fmt.Errorf("bfd: %q is none of %v to %v", text, first, last)
+}
+
 // Diag is why a session last changed its state (RFC 5880, Section 4.1). The zero value is no diagnostic.
 type Diag uint8
 
@@ -58,6 +77,15 @@ func (d Diag) String() string {
 		return names[d]
 	}
 	return fmt.Sprintf("Diag(%d)", uint8(d))
+}
+
+// MarshalText is String.
+func (d Diag) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Diag) UnmarshalText(text []byte) (err error) {
+	*d, err = named(DiagNone, DiagReverseDown, text)
+	return err
 }
 
 // Packet is a BFD Control packet (RFC 5880, Section 4.1). Times are whole microseconds on the wire, 0 to 4294.967295 s.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,40 +18,18 @@ func TestMain(m *testing.M) { lab.Main(m) }
 
 // peer is a real BFD speaker in a host.
 type peer struct {
-	*lab.Host
-	process *lab.Process
-	shut    func() // takes the session down as an operator; nil where that cannot be done
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	shut func() // takes the session down as an operator; nil where that cannot be done
 }
 
 // startFRR runs FRR's bfdd with one peer.
 func startFRR(t *testing.T, h *lab.Host, them, us, options string) *peer {
-	lab.Need(t, "/usr/lib/frr/bfdd", "vtysh")
-	lab.NeedRoot(t)
-	dir, err := os.MkdirTemp("", "holdfast-frr-") // t.TempDir would be root's alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	conf := filepath.Join(dir, "bfdd.conf")
 	name := fmt.Sprintf("peer %s%s local-address %s", us, options, them)
-	write(t, conf, "bfd\n "+name+"\n  receive-interval 50\n  transmit-interval 60\n  detect-multiplier 4\n  no shutdown\n !\n!\n")
-	if out, err := exec.Command("chown", "-R", "frr:frr", dir).CombinedOutput(); err != nil {
-		t.Fatalf("chown: %v: %s", err, out)
-	}
-	p := &peer{Host: h}
-	p.process = h.Start(t.Context(), "/usr/lib/frr/bfdd", "-u", "frr", "-g", "frr", "-i", dir+"/pid", "-f", conf, "--vty_socket", dir, "-P", "0",
-		"--bfdctl", dir+"/ctl", "-z", dir+"/zserv")
-	p.shut = func() {
-		h.MustRun("vtysh", "--vty_socket", dir, "-d", "bfdd", "-c", "configure terminal", "-c", "bfd", "-c", name, "-c", "shutdown")
-	}
-	return p
+	frr := h.FRR("bfd\n "+name+"\n  receive-interval 50\n  transmit-interval 60\n  detect-multiplier 4\n  no shutdown\n !\n!\n", "bfdd")
+	return &peer{func() {
+		if out, err := frr.Tell("configure terminal", "bfd", name, "shutdown"); err != nil {
+			t.Fatal(err, out)
+		}
+	}}
 }
 
 // startKeepalived runs keepalived's BFD process with one session.
@@ -60,8 +37,12 @@ func startKeepalived(t *testing.T, h *lab.Host, them, us, options string) *peer 
 	lab.Need(t, "keepalived")
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "k.conf")
-	write(t, conf, fmt.Sprintf("bfd_instance s {\n source_ip %s\n neighbor_ip %s\n min_rx 50\n min_tx 60\n multiplier 4\n %s\n}\n", them, us, options))
-	return &peer{Host: h, process: h.Start(t.Context(), "keepalived", "-n", "-l", "-D", "-f", conf, "-p", dir+"/p", "-r", dir+"/r", "-c", dir+"/c", "-b", dir+"/b")}
+	text := fmt.Sprintf("bfd_instance s {\n source_ip %s\n neighbor_ip %s\n min_rx 50\n min_tx 60\n multiplier 4\n %s\n}\n", them, us, options)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(t.Context(), "keepalived", "-n", "-l", "-D", "-f", conf, "-p", dir+"/p", "-r", dir+"/r", "-c", dir+"/c", "-b", dir+"/b")
+	return &peer{}
 }
 
 // speaker runs sessions on the test's own address; changed gives each transition.

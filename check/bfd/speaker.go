@@ -33,15 +33,17 @@ type Speaker struct {
 	wake  chan struct{} // holds a token when the loop shall look at its timers again
 	ready chan struct{}
 
-	mu      sync.Mutex // guards the fields below, and the sessions
-	rand    *rand.Rand
-	order   []*speaking
-	byName  map[string]*speaking
-	byDiscr map[uint32]*speaking
-	due     timers
-	hearing map[kind]func() // stops listening
-	running bool
-	excused bool // the loop was late, and has waited for packets that came meanwhile
+	mu        sync.Mutex // guards the fields below, and the sessions
+	rand      *rand.Rand
+	order     []*speaking
+	byName    map[string]*speaking
+	byDiscr   map[uint32]*speaking
+	due       timers
+	hearing   map[kind]func()            // stops listening
+	followers map[string][]chan struct{} // by name of the session
+	running   bool
+	deafUntil time.Time // when to try again to listen, zero when nothing is amiss
+	excused   bool      // the loop was late, and has waited for packets that came meanwhile
 }
 
 // speaking is a session at work.
@@ -99,6 +101,7 @@ func NewSpeaker(o Options) *Speaker {
 		log: o.Logger, call: o.OnTransition, tell: serial.NewQueue(), wire: hostWire{}, wake: make(chan struct{}, 1), ready: make(chan struct{}),
 		rand:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		byName: make(map[string]*speaking), byDiscr: make(map[uint32]*speaking), hearing: make(map[kind]func()),
+		followers: make(map[string][]chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -113,7 +116,7 @@ func (s *Speaker) Ready() <-chan struct{} { return s.ready }
 // on the same path keeps its state, and changed timers are negotiated; one that is gone tells its peer that an operator took it
 // down. During Run an error may also say that a port cannot be had: the sessions that need it stay Down.
 func (s *Speaker) Set(sessions []Session) error {
-	if err := validateAll(sessions); err != nil {
+	if err := ValidateAll(sessions); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -140,10 +143,11 @@ func (s *Speaker) Set(sessions []Session) error {
 	if !s.running {
 		return nil
 	}
-	return s.listen()
+	return s.listen(now)
 }
 
-func validateAll(sessions []Session) error {
+// ValidateAll reports everything that is wrong with a list of sessions for one Speaker, joined.
+func ValidateAll(sessions []Session) error {
 	var errs []error
 	type path struct {
 		local, peer netip.Addr
@@ -186,6 +190,7 @@ func (s *Speaker) begin(now time.Time, wish Session) *speaking {
 }
 
 func (s *Speaker) end(now time.Time, x *speaking) {
+	defer s.tellFollowers(x.Name)
 	if s.running {
 		s.step(now, x, Leave{})
 	}
@@ -198,8 +203,8 @@ func (s *Speaker) end(now time.Time, x *speaking) {
 	}
 }
 
-// Run keeps the sessions until ctx ends, tells the peers that they are administratively down, and returns nil. It returns an error
-// when the ports cannot be had. A Speaker runs once.
+// Run keeps the sessions until ctx ends, tells the peers that they are administratively down, and returns nil. While a port cannot
+// be had the sessions that need it stay Down, and it is tried again. A Speaker runs once.
 func (s *Speaker) Run(ctx context.Context) error {
 	defer func() { s.tell.Finish(); <-s.tell.Done() }()
 	defer s.stop()
@@ -230,11 +235,17 @@ func (s *Speaker) start() error {
 	for _, x := range s.order {
 		s.schedule(x)
 	}
-	return s.listen()
+	if err := s.listen(time.Now()); err != nil {
+		s.log.Error("bfd cannot hear; trying again", "error", err)
+	}
+	return nil
 }
 
+// deafTime is how long it takes until a port that could not be had is tried again.
+const deafTime = 5 * time.Second
+
 // listen opens the sockets that sessions need, and closes those that none needs any more.
-func (s *Speaker) listen() error {
+func (s *Speaker) listen(now time.Time) error {
 	var errs []error
 	needed := make(map[kind]bool)
 	for _, x := range s.order {
@@ -249,6 +260,7 @@ func (s *Speaker) listen() error {
 		stop, err := s.wire.listen(k, s.heard)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("bfd: listen on UDP port %d: %w", k.port(), err))
+			s.deafUntil = now.Add(deafTime)
 			continue
 		}
 		s.hearing[k] = stop
@@ -258,6 +270,9 @@ func (s *Speaker) listen() error {
 			stop()
 			delete(s.hearing, k)
 		}
+	}
+	if len(errs) == 0 {
+		s.deafUntil = time.Time{}
 	}
 	return errors.Join(errs...)
 }
@@ -272,7 +287,7 @@ func (s *Speaker) stop() {
 	for _, stop := range s.hearing {
 		stop()
 	}
-	s.order, s.running = nil, false
+	s.running = false
 }
 
 func (s *Speaker) poke() {
@@ -299,10 +314,17 @@ func (s *Speaker) runDue() time.Duration {
 	for len(s.due) > 0 && !s.due[0].at.After(now) {
 		s.step(now, s.due[0], Timeout{})
 	}
-	if len(s.due) == 0 {
-		return time.Hour
+	if !s.deafUntil.IsZero() && !now.Before(s.deafUntil) {
+		_ = s.listen(now) // it was told when it began
 	}
-	return s.due[0].at.Sub(now)
+	next := now.Add(time.Hour)
+	if len(s.due) > 0 {
+		next = s.due[0].at
+	}
+	if !s.deafUntil.IsZero() && s.deafUntil.Before(next) {
+		next = s.deafUntil
+	}
+	return next.Sub(now)
 }
 
 // step drives one session. s.mu is held.
@@ -313,6 +335,7 @@ func (s *Speaker) step(now time.Time, x *speaking, ev Event) {
 			s.send(x, &a.Packet)
 		case Transition:
 			x.since = now
+			s.tellFollowers(x.Name)
 			s.log.Info("bfd", "session", x.Name, "from", a.From, "to", a.To, "reason", a.Reason)
 			if s.call != nil {
 				s.tell.Add(func() { s.call(a) })
@@ -513,13 +536,17 @@ func (s *Speaker) Status() []Status {
 	defer s.mu.Unlock()
 	all := make([]Status, 0, len(s.order))
 	for _, x := range s.order {
-		m := x.machine
-		all = append(all, Status{
-			Session: x.Session.clone(), State: m.state, Since: x.since, Alive: m.alive, Remote: m.remote, Diag: m.diag,
-			Transmission: m.Transmission(), Detection: m.Detection(), Stats: x.stats,
-		})
+		all = append(all, x.status())
 	}
 	return all
+}
+
+func (x *speaking) status() Status {
+	m := x.machine
+	return Status{
+		Session: x.Session.clone(), State: m.state, Since: x.since, Alive: m.alive, Remote: m.remote, Diag: m.diag,
+		Transmission: m.Transmission(), Detection: m.Detection(), Stats: x.stats,
+	}
 }
 
 // timers is a heap of sessions by the time at which they are due.

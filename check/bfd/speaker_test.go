@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/check"
 )
 
 // memory is a network in memory: every speaker has one address, and packets arrive a millisecond later.
@@ -340,4 +342,58 @@ func BenchmarkPacketPerSession(b *testing.B) {
 	for b.Loop() {
 		s.heard(d)
 	}
+}
+
+// TestPortTaken: another daemon has the port for a while.
+func TestPortTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		stop, err := net.at(a).listen(kind{}, func(datagram) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, _ := speak(t, net.at(a), to(b))
+		speak(t, net.at(b), to(a))
+		settle(4 * time.Second)
+		want(t, x, Down, false)
+		stop()
+		settle(5 * time.Second)
+		want(t, x, Up, true)
+	})
+}
+
+// TestFollow: a Monitor hears of a session at once.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		x, _ := speak(t, net.at(a), to(b))
+		speak(t, net.at(b), to(a))
+		said := make(chan check.Transition, 10)
+		m := check.NewMonitor(check.Options{OnTransition: func(tr check.Transition) { said <- tr }})
+		if err := m.Set([]check.Probe{{ID: "path", Checker: Follow{to(b).Name, x}}, {ID: "none", Checker: Follow{"none", x}}}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		settle(4 * time.Second)
+		status := m.Status()
+		if !status["path"].Up || status["none"].Up {
+			t.Fatalf("%+v", status)
+		}
+		for len(said) > 0 {
+			<-said
+		}
+		net.setCut(true)
+		cut := time.Now()
+		tr := <-said
+		if took := time.Since(cut); tr.ID != "path" || tr.Up || took > 150*time.Millisecond || tr.Err == nil {
+			t.Errorf("%v after %v", tr, took)
+		}
+		net.setCut(false)
+		if tr := <-said; !tr.Up {
+			t.Errorf("%v", tr)
+		}
+	})
 }
