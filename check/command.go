@@ -2,6 +2,8 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/holdfast-lb/holdfast/internal/script"
 )
@@ -22,6 +24,9 @@ type Command struct {
 	Secure bool
 	// Resolve gives the program its path without symbolic links as $0.
 	Resolve bool
+	// Dynamic takes exit status 2 to 255 for success as well, and the status less 2 for the weight that the server should
+	// have (misc_dynamic). Status 0 is success and leaves the configured weight.
+	Dynamic bool
 }
 
 // scripts bounds the programs that checks run at once: each takes a process and two descriptors.
@@ -30,9 +35,28 @@ var scripts = script.NewRunner(256)
 // Check implements [Checker]. When ctx ends the program's process group gets SIGTERM, and two seconds later SIGKILL. The
 // error has the last line that the program printed.
 func (c Command) Check(ctx context.Context) error {
-	_, err := scripts.Run(ctx, c.command())
+	_, err := c.Report(ctx)
 	return err
 }
+
+// Report implements [Reporter]: the detail is the last line that the program printed.
+func (c Command) Report(ctx context.Context) (Report, error) {
+	out, err := scripts.Run(ctx, c.command())
+	r := Report{Detail: out.LastLine()}
+	switch {
+	case c.Dynamic && out.Status >= 2:
+		r.Weight, err = Absolute(out.Status-2), nil
+	case errors.Is(err, script.ErrBusy):
+		err = fmt.Errorf("%w: %w", err, ErrInconclusive)
+	}
+	return r, err
+}
+
+// Key implements [Keyer].
+func (c Command) Key() string { return fmt.Sprintf("%#v", c) }
+
+// Inspect says why the program could not be started now. Nil means that nothing is known against it.
+func (c Command) Inspect() error { return c.command().Inspect() }
 
 func (c Command) command() script.Command {
 	return script.Command{

@@ -392,6 +392,10 @@ func (m *Monitor) told(r *run, report Report, err error) {
 // take takes what is so, without question.
 func (m *Monitor) take(t *task, r Result) {
 	m.count(t, r)
+	if m.inconclusive(r.Err) {
+		m.log.Warn("watch says nothing of use", "probe", t.name(), "error", r.Err)
+		return
+	}
 	m.tellAll(t, t.verdict.tell(r))
 }
 
