@@ -40,6 +40,16 @@ type router struct {
 	vip      netip.Addr
 	file     string
 	process  *lab.Process
+	dialect  dialect
+	frr      *lab.FRR // that of a router of the name frr
+	frrConf  string
+}
+
+func (d dialect) version() int {
+	if strings.HasPrefix(d.lines, "version 2") {
+		return 2
+	}
+	return 3
 }
 
 func (d dialect) router(t *testing.T, n *lab.Net, name, addr, peer string, priority int) *router {
@@ -49,13 +59,17 @@ func (d dialect) router(t *testing.T, n *lab.Net, name, addr, peer string, prior
 	}
 	conf := fmt.Sprintf("vrrp_instance web {\n interface eth0\n state BACKUP\n virtual_router_id 51\n priority %d\n %s\n virtual_ipaddress {\n %v/%d\n }\n}\n",
 		priority, lines, d.vip, d.vip.BitLen())
-	return &router{name: name, host: n.Host(name, addr+"/24"), priority: priority, vip: d.vip, file: write(t, name+".conf", conf)}
+	return &router{name: name, host: n.Host(name, addr+"/24"), priority: priority, vip: d.vip, dialect: d, file: write(t, name+".conf", conf)}
 }
 
 func (r *router) start(t *testing.T) {
 	t.Helper()
-	if r.name == "director" {
+	switch r.name {
+	case "director":
 		r.process = startDirector(t, r.host, r.file, "--ipvs", "none")
+		return
+	case "frr":
+		r.startFRR(t)
 		return
 	}
 	dir := t.TempDir() // pid files of its own, for several run at once
@@ -64,7 +78,12 @@ func (r *router) start(t *testing.T) {
 	says(t, r.process, "Entering BACKUP STATE")
 }
 
-func (r *router) holds() bool { return r.host.Has(r.vip) }
+func (r *router) holds() bool {
+	if r.name == "frr" {
+		return r.frrState() == "Master"
+	}
+	return r.host.Has(r.vip)
+}
 
 func (r *router) skew(d dialect) time.Duration {
 	return time.Duration(256-r.priority) * d.interval / 256 // version 2 says seconds, and its interval is one

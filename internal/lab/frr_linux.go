@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // FRR is a daemon of FRR in a host.
@@ -32,8 +33,16 @@ func (h *Host) FRR(config string, daemons ...string) *FRR {
 			args = append(args, "--bfdctl", dir+"/bfdd.sock")
 		}
 		f.Process, f.daemon = h.Start(context.Background(), "/usr/lib/frr/"+daemon, args...), daemon
+		h.net.must(f.started())
 	}
 	return f
+}
+
+// started waits until the daemon has its sockets: one that finds no zebra tries again 10 s later.
+func (f *FRR) started() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return f.WaitFor(ctx, "starting: vty")
 }
 
 // Tell gives commands to the daemon, each as if typed, and returns what it answers.
