@@ -146,6 +146,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	group.Go(func() error { return c.keepTable(inner) })
 	err := group.Wait()
 	err = errors.Join(err, c.enter(ended), c.release())
+	c.tellOmega()
 	c.notifier.close()
 	c.runOnce(c.program(func(s *Spec) *Program { return s.Shutdown }), "shutdown script")
 	return err
@@ -304,6 +305,9 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
 	c.log.Info("applied", "what", object, "changes", summary)
 	c.publish(kind, object, "", "", summary)
+	if spec.Notify.Repeat && kind == EventApply {
+		c.notifier.repeat(c.router.Status(), c.groupStates())
+	}
 	return err
 }
 
@@ -377,6 +381,37 @@ func (c *Controller) instanceChanged(t vrrp.Transition) {
 	c.events.publish(e)
 	if of, ok := c.group.changed(e); ok {
 		c.events.publish(of)
+	}
+}
+
+// groupStates are what was told of the groups last, in the order of their first members.
+func (c *Controller) groupStates() (list []Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := make(map[string]bool)
+	for i := range c.spec.Instances {
+		if name := c.spec.Instances[i].Sync; name != "" && !seen[name] {
+			seen[name] = true
+			list = append(list, Event{Kind: EventGroup, Object: name, To: c.group.told[name]})
+		}
+	}
+	return list
+}
+
+// tellOmega tells that what was up is down, of services for which that is wished.
+func (c *Controller) tellOmega() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, service := range c.state.services {
+		if !c.spec.Services[i].Omega {
+			continue
+		}
+		for _, server := range service.servers {
+			if server.up() {
+				c.events.publish(transition(EventServer, server.name, true, time.Now(), "the load balancer ends"))
+			}
+		}
+		c.events.publish(transition(EventService, service.name, true, time.Now(), "the load balancer ends"))
 	}
 }
 

@@ -3,6 +3,7 @@ package holdfast
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
@@ -53,6 +54,9 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		}
 		spec.Services = append(spec.Services, service)
 	}
+	g := &c.Global
+	spec.Notify = notifyOf(c, spec.Services)
+	spec.Startup, spec.Shutdown = onceOf(&g.Startup, g.StartupTimeout, g), onceOf(&g.Shutdown, g.ShutdownTimeout, g)
 	if err := errors.Join(credentials(c), t.replaceCheckers(&spec, c)); err != nil {
 		return Spec{}, err
 	}
@@ -96,4 +100,14 @@ func (t Translator) replaceCheckers(spec *Spec, c *config.Config) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// onceOf is a program that runs once, nil for none.
+func onceOf(c *config.Command, timeout time.Duration, g *config.Global) *Program {
+	if len(c.Args) == 0 {
+		return nil
+	}
+	p := programOf(c, g)
+	p.Timeout = timeout
+	return p
 }

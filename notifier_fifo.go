@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/internal/notify"
 	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
 // pipe is a FIFO in use.
@@ -94,6 +95,24 @@ func (n *notifier) writeLines(m told) {
 	for _, f := range n.now.FIFOs {
 		if p := n.fifos[f.Path]; p != nil && (ofInstances && f.Instances || !ofInstances && f.Services) {
 			n.lines.Add(f.Path, line{p, text})
+		}
+	}
+}
+
+// repeat writes the states of instances and groups once more.
+func (n *notifier) repeat(instances []vrrp.InstanceStatus, groups []Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running == nil {
+		return
+	}
+	for i := range instances {
+		e := Event{Kind: EventInstance, Object: instances[i].Instance.String(), To: instances[i].State.String(), Priority: instances[i].Priority}
+		n.writeLines(told{e, e.To})
+	}
+	for _, e := range groups {
+		if e.To != "" {
+			n.writeLines(told{e, e.To})
 		}
 	}
 }

@@ -26,6 +26,8 @@ type Notify struct {
 	Priorities []string
 	// InitialServers says that a server that is up as it starts is told as UP. Without, only what changes later is.
 	InitialServers bool
+	// Repeat says that every Apply writes the states of all instances and groups to FIFOs again.
+	Repeat bool
 	// FIFOs are pipes that lines are written to. Their paths are unique.
 	FIFOs []FIFO
 	// Mail is nil for none.

@@ -65,6 +65,8 @@ type Service struct {
 	Servers            []Server
 	Sorry              *ipvs.RealServer
 	Quorum, Hysteresis int
+	// Omega says that at the end of Run the service and its servers are told as DOWN.
+	Omega bool
 }
 
 // String is the name.

@@ -35,12 +35,19 @@ type Global struct {
 	// GARPMasterDelay and GARPMasterRepeat are the defaults of the instances: 5 s and 5.
 	GARPMasterDelay  time.Duration
 	GARPMasterRepeat int
-	// SMTPServer is where mail goes; empty means nowhere. Recipients counts those of it.
-	SMTPServer        string
-	Recipients        int
-	ScriptSecurity    bool
-	ScriptUser        string
-	ScriptGroup       string
-	Strict            bool // vrrp_strict
-	DynamicInterfaces bool
+	Mail             Mail
+	// FIFO, VRRPFIFO and LVSFIFO are notify_fifo, vrrp_notify_fifo and lvs_notify_fifo; nil for none.
+	FIFO, VRRPFIFO, LVSFIFO *FIFO
+	// Startup and Shutdown are startup_script and shutdown_script, with 10 s each unless said otherwise.
+	Startup, Shutdown               Command
+	StartupTimeout, ShutdownTimeout time.Duration
+	// PriorityChanges is vrrp_notify_priority_changes, StatesOnReload is fifo_write_vrrp_states_on_reload, InitialServers is
+	// rs_init_notifies.
+	PriorityChanges, StatesOnReload, InitialServers bool
+	SupplementaryGroups                             bool
+	ScriptSecurity                                  bool
+	ScriptUser                                      string
+	ScriptGroup                                     string
+	Strict                                          bool // vrrp_strict
+	DynamicInterfaces                               bool
 }

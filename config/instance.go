@@ -13,6 +13,7 @@ type SyncGroup struct {
 	Tracks  []Track
 	// Weights is sync_group_tracking_weight: weights of members' trackers count. Without, such a tracker takes to FAULT.
 	Weights bool
+	Notification
 }
 
 // Track is an entry of a track_ list.
@@ -78,8 +79,8 @@ type VRRPInstance struct {
 	MulticastGroup      netip.Addr // mcast_dst_ip
 	VMAC                bool       // use_vmac or use_ipvlan
 	Strict              bool
-	SMTPAlert           bool
-	Tracks              []Track
+	Notification
+	Tracks []Track
 	// GARPMasterDelay is the time until the second burst, 0 for none. GARPMasterRepeat is the rounds of a burst.
 	GARPMasterDelay   time.Duration
 	GARPMasterRepeat  int

@@ -26,12 +26,10 @@ var globalKeywords = map[string]setter[Global]{
 	"vrrp_version":            number(func(g *Global) *int { return &g.VRRPVersion }),
 	"vrrp_garp_master_delay":  seconds(func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
 	"vrrp_garp_master_repeat": number(func(g *Global) *int { return &g.GARPMasterRepeat }),
-	"smtp_server":             func(d *decoder, n *Node, g *Global) { checkHostPort(d, n); g.SMTPServer = n.Words[1].Text },
 	"enable_script_security":  flag(func(g *Global) *bool { return &g.ScriptSecurity }),
 	"script_user":             func(_ *decoder, n *Node, g *Global) { g.ScriptUser, g.ScriptGroup = userGroup(n) },
 	"vrrp_strict":             flag(func(g *Global) *bool { return &g.Strict }),
 	"dynamic_interfaces":      flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
-	"notification_email":      func(_ *decoder, n *Node, g *Global) { g.Recipients += len(n.Block) },
 }
 
 // sslKeywords are the client's part. The rest has no effect, which is told.
@@ -86,14 +84,15 @@ func init() { // the tables refer to each other
 	}
 	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process")
 	setDecoded("SSL", sslKeywords)
-	setDecoded("global_defs", globalKeywords, "smtp_server", "vrrp_strict", "dynamic_interfaces", "notification_email")
+	setDecoded("global_defs", globalKeywords, "vrrp_strict", "dynamic_interfaces")
 	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"no_virtual_ipaddress", "smtp_alert", "track_file", "track_process")
+		"no_virtual_ipaddress", "track_file", "track_process")
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_script", scriptKeywords)
 	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process")
 	setDecoded("bfd_instance", bfdKeywords)
 	initServers()
+	initNotifications()
 }
 
 // decodeNamed remembers what can be tracked.

@@ -24,7 +24,6 @@ func initServers() {
 			v.Method, v.Tunnel = method, tun
 		}
 	}
-	command := func(*decoder, *Node, *VirtualServer) {}
 	serverKeywords = withPolicy(map[string]setter[VirtualServer]{
 		"protocol":  text(func(v *VirtualServer) *string { return &v.Protocol }),
 		"lb_algo":   text(func(v *VirtualServer) *string { return &v.Scheduler }),
@@ -72,11 +71,9 @@ func initServers() {
 			}
 		},
 		"real_server": decodeRealServer,
-		"smtp_alert":  flag(func(v *VirtualServer) *bool { return &v.SMTPAlert }),
-		"quorum_up":   command, "quorum_down": command,
-		"ha_suspend": flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
+		"ha_suspend":  flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
 	}, func(v *VirtualServer) *policy { return &v.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup")
-	setDecoded("virtual_server", serverKeywords, "smtp_alert", "quorum_up", "quorum_down", "ha_suspend", "hashed", "omega")
+	setDecoded("virtual_server", serverKeywords, "ha_suspend", "hashed")
 
 	decoded["virtual_server_group"] = func(entry string) bool { return strings.HasPrefix(entry, "(entry)") }
 

@@ -42,7 +42,6 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
 		"virtual_ipaddress_excluded": func(d *decoder, n *Node, v *VRRPInstance) { v.Excluded = append(v.Excluded, d.addresses(n)...) },
 		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),
-		"smtp_alert":                 flag(func(v *VRRPInstance) *bool { return &v.SMTPAlert }),
 		"track_script":               track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
 	}
 }

@@ -51,8 +51,6 @@ func loses(k *Keyword) loss {
 	switch {
 	case k.Block == "virtual_server/real_server" && k.Kind == "block":
 		return loss{Warning, ": this check cannot take the server out", "use one of " + strings.Join(checkKinds[:checksThatRun], ", "), false}
-	case strings.HasPrefix(k.Name, "notify") || k.Name == "quorum_up" || k.Name == "quorum_down":
-		return loss{Warning, ": nothing is run or written", "", false}
 	case strings.HasPrefix(k.Name, "track_"):
 		return loss{Warning, ": it cannot move an instance", "", false}
 	case k.Name == "regex_stack":

@@ -14,6 +14,7 @@ func (d *decoder) resolve() {
 	for _, v := range d.cfg.VirtualServers {
 		d.resolveServer(v)
 	}
+	d.resolveNotifications()
 	g := d.cfg.Global
 	for _, s := range d.cfg.Scripts {
 		s.Interval, s.Rise, s.Fall = cmp.Or(s.Interval, time.Second), cmp.Or(s.Rise, 1), cmp.Or(s.Fall, 1)

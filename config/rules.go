@@ -391,17 +391,17 @@ var lintRules = []Rule{
 		Why: "smtp_alert asks for mail, and without smtp_server and notification_email none is sent.",
 		Fix: "add smtp_server and notification_email to global_defs",
 		whole: func(l *linter) {
-			if l.cfg.Global.SMTPServer != "" && l.cfg.Global.Recipients > 0 {
+			if l.cfg.Global.Mail.Server != "" && len(l.cfg.Global.Mail.To) > 0 {
 				return
 			}
 			for _, v := range l.cfg.Instances {
-				if v.SMTPAlert {
+				if v.Mail {
 					l.say(v.Pos, "instance %s asks for mail, and nobody gets any", v.Name)
 					return
 				}
 			}
 			for _, v := range l.cfg.VirtualServers {
-				if v.SMTPAlert {
+				if v.Mail {
 					l.say(v.Pos, "virtual_server %s asks for mail, and nobody gets any", v)
 					return
 				}

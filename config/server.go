@@ -36,9 +36,9 @@ type VirtualServer struct {
 	SorryServer        *RealServer
 	SorryServerInhibit bool
 	RealServers        []*RealServer
-	SMTPAlert          bool
-	HASuspend          bool
-	Omega              bool
+	Notification
+	HASuspend bool
+	Omega     bool
 
 	granularityFamily string
 	virtualhost       string
@@ -64,7 +64,8 @@ type RealServer struct {
 	Tunnel                         Tunnel
 	InhibitOnFailure               bool
 	UpperThreshold, LowerThreshold int
-	Checks                         []*Check
+	Notification
+	Checks []*Check
 
 	virtualhost string
 	policy      policy
