@@ -90,7 +90,7 @@ func New(o Options) *Controller {
 	c.notifier = newNotifier(o, c.log, c.publish)
 	c.events.sink = c.notifier.handle
 	c.router = vrrp.NewRouter(vrrp.Options{
-		Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnNotice: c.noticed, OnTimer: c.lateness.observe,
+		Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnNotice: c.noticed, OnConflict: c.conflicted, OnTimer: c.lateness.observe,
 	})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
 	c.speaker = bfd.NewSpeaker(bfd.Options{Logger: c.log})
@@ -423,6 +423,11 @@ func (c *Controller) noticed(n vrrp.Notice) {
 		e.Kind, e.Reason = EventRival, fmt.Sprintf("advert of priority %d from %v", n.RivalPriority, n.Rival)
 	}
 	c.events.publish(e)
+}
+
+// conflicted hears the Router of other routers that do not agree.
+func (c *Controller) conflicted(k vrrp.Conflict) {
+	c.events.publish(Event{Time: k.At, Kind: EventConflict, Object: k.Instance, To: k.Kind.String(), Reason: fmt.Sprintf("with %v: %s", k.From, k.Detail)})
 }
 
 // probeChanged hears the Monitor. The table is changed by another goroutine, so that verdicts that come at once go to the

@@ -24,6 +24,9 @@ const (
 	EventPriority EventKind = "priority"
 	// EventRival: an instance that is MASTER heard an advert of another MASTER to which it does not yield.
 	EventRival EventKind = "rival"
+	// EventConflict: routers do not agree, as in split brain or before it. Object is the instance, To is the kind of the
+	// conflict; see [vrrp.Conflict].
+	EventConflict EventKind = "conflict"
 	// EventServer: a check changed its verdict on a real server. Object is "service server", To is UP or DOWN.
 	EventServer EventKind = "server"
 	// EventService: a service gained or lost its quorum. Object is the service, To is UP or DOWN.

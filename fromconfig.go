@@ -41,7 +41,10 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		}
 	}
 	for _, v := range c.Instances {
-		in := instanceOf(v)
+		in, err := instanceOf(v)
+		if err != nil {
+			return Spec{}, err
+		}
 		if g := groups[v.Name]; g != nil {
 			joinGroup(&in, g)
 		}

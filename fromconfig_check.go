@@ -39,11 +39,11 @@ func probeOf(c *config.Check, g *config.Global) check.Probe {
 }
 
 // orNone translates none: 0 means the default to a Policy.
-func orNone(d time.Duration) time.Duration {
-	if d == 0 {
+func orNone[N int | time.Duration](n N) N {
+	if n == 0 {
 		return -1
 	}
-	return d
+	return n
 }
 
 func checkerOf(c *config.Check, g *config.Global) check.Checker {

@@ -1,6 +1,9 @@
 package holdfast_test
 
 import (
+	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,7 +65,7 @@ virtual_server 192.0.2.10 53 {
     real_server 192.0.2.11 53 { }
 }`)
 	in := spec.Instances[0]
-	if !in.NoPreempt || in.Interval != 200*time.Millisecond || in.Announce != (vrrp.Announce{Rounds: 2, Delay: -1, Refresh: time.Minute}) {
+	if !in.NoPreempt || in.Interval != 200*time.Millisecond || in.Announce != (vrrp.Announce{Rounds: 2, Delay: -1, Refresh: time.Minute, RefreshRounds: 1, LowerPrioRounds: 5, LowerPrioDelay: 5 * time.Second}) {
 		t.Errorf("instance: %+v", in)
 	}
 	const want = `-A -u 192.0.2.10:53 -s wlc -o
@@ -121,6 +124,97 @@ vrrp_instance B {
 	}
 	if want := []vrrp.TrackInterface{{Interface: "eth1"}, {Interface: "eth9", Weight: -5, Reverse: true}}; !slices.Equal(a.Track, want) {
 		t.Errorf("tracked: %+v, want %+v", a.Track, want)
+	}
+}
+
+// TestFromConfigProtocol: what is said about the protocol, by an instance or for all, reaches the instance.
+func TestFromConfigProtocol(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("k", 40)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := parse(`
+global_defs {
+    vrrp_startup_delay 2.5
+    vrrp_delay_after_boot 60
+    vrrp_garp_master_refresh 30
+    vrrp_garp_lower_prio_repeat 2
+    vrrp_down_timer_adverts 5
+    vrrp_lower_prio_no_advert
+    vrrp_check_unicast_src
+    vrrp_mcast_group4 224.0.0.99
+}
+vrrp_instance A {
+    state BACKUP
+    interface eth0
+    virtual_router_id 1
+    version 3
+    priority 255
+    unicast_peer { 192.0.2.2 min_ttl 250
+        192.0.2.3 min_ttl 3 max_ttl 9 }
+    virtual_ipaddress { 192.0.2.10 }
+    old_unicast_checksum never
+    garp_lower_prio_delay 0
+    garp_master_refresh_repeat 3
+    owner_ignore_adverts
+    higher_prio_send_advert
+    lower_prio_no_advert false
+    auth_hmac {
+        key 1 hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+        key 9 file:` + file + `
+        active_key 9
+        mode permissive
+        time_window 7
+        anti_replay monotonic
+    }
+}
+vrrp_instance B {
+    interface eth0
+    virtual_router_id 2
+    nopreempt
+    timer_expired_backup 120
+    down_timer_adverts 2
+    authentication {
+        auth_type AH
+        auth_pass secret
+    }
+    virtual_ipaddress { 192.0.2.11 }
+}
+vrrp_instance C {
+    interface eth0
+    virtual_router_id 3
+    version 3
+    v3_checksum_as_v2
+    garp_lower_prio_repeat 0
+    strict_mode
+    virtual_ipaddress { 192.0.2.12 }
+}`)
+	want := []vrrp.Instance{{
+		Name: "A", Interface: "eth0", VRID: 1, Version: 3, Priority: 255, Interval: time.Second, Addrs: vrrp.MustAddresses("192.0.2.10"),
+		Group: netip.MustParseAddr("224.0.0.99"), CheckSource: true, StartBackup: true, DownAdverts: 5,
+		Peers:      []vrrp.Peer{{Addr: netip.MustParseAddr("192.0.2.2"), MinTTL: 250}, {Addr: netip.MustParseAddr("192.0.2.3"), MinTTL: 3, MaxTTL: 9}},
+		StartDelay: 2500 * time.Millisecond, BootDelay: time.Minute, IgnoreAdverts: true, HigherPrioSendAdvert: true, Checksum: vrrp.ChecksumPseudo,
+		Announce: vrrp.Announce{Refresh: 30 * time.Second, RefreshRounds: 3, LowerPrioRounds: 2, LowerPrioDelay: -1},
+		HMAC: vrrp.HMAC{Active: 9, Mode: vrrp.HMACPermissive, Window: 7 * time.Second, Monotonic: true, Keys: []vrrp.HMACKey{
+			{ID: 1, Secret: "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"},
+			{ID: 9, Secret: strings.Repeat("k", 40)},
+		}},
+	}, {
+		Name: "B", Interface: "eth0", VRID: 2, Version: 2, Addrs: vrrp.MustAddresses("192.0.2.11"), Group: netip.MustParseAddr("224.0.0.99"),
+		CheckSource: true, NoPreempt: true, TimerExpiredBackup: 120, DownAdverts: 2, LowerPrioNoAdvert: true, StartDelay: 2500 * time.Millisecond,
+		BootDelay: time.Minute, AuthType: vrrp.AuthAH, Password: "secret", Announce: vrrp.Announce{Refresh: 30 * time.Second, LowerPrioRounds: 2},
+	}, {
+		Name: "C", Interface: "eth0", VRID: 3, Addrs: vrrp.MustAddresses("192.0.2.12"), Group: netip.MustParseAddr("224.0.0.99"), CheckSource: true,
+		LowerPrioNoAdvert: true, StartDelay: 2500 * time.Millisecond, BootDelay: time.Minute, Strict: true, Checksum: vrrp.ChecksumMessage,
+		Announce: vrrp.Announce{Refresh: 30 * time.Second},
+	}}
+	for i := range want {
+		if got := spec.Instances[i]; !got.Equal(&want[i]) {
+			t.Errorf("got  %+v\nwant %+v", got, want[i])
+		}
+		if err := spec.Instances[i].Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,20 +1,29 @@
 package holdfast
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
-func instanceOf(v *config.VRRPInstance) vrrp.Instance {
+func instanceOf(v *config.VRRPInstance) (vrrp.Instance, error) {
 	in := vrrp.Instance{
 		Name: v.Name, Interface: v.Interface, VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
 		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
-		Announce: vrrp.Announce{Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh},
+		StartDelay: v.StartupDelay, BootDelay: v.DelayAfterBoot, StartBackup: v.State == "BACKUP", DownAdverts: uint8(v.DownTimerAdverts),
+		IgnoreAdverts: v.OwnerIgnoreAdverts, LowerPrioNoAdvert: v.LowerPrioNoAdvert, HigherPrioSendAdvert: v.HigherPrioSendAdvert,
+		TimerExpiredBackup: uint8(v.TimerExpiredBackup), Strict: v.Strict, NoAddrs: len(v.Addresses) == 0, Checksum: checksumOf(v),
+		Announce: vrrp.Announce{
+			Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh, RefreshRounds: v.GARPMasterRefreshRepeat,
+			LowerPrioRounds: orNone(v.GARPLowerPrioRepeat), LowerPrioDelay: orNone(v.GARPLowerPrioDelay),
+		},
 	}
-	in.Group = v.MulticastGroup
-	for _, a := range v.UnicastPeers {
-		in.Peers = append(in.Peers, vrrp.Peer{Addr: a})
+	in.Group, in.CheckSource = v.MulticastGroup, v.CheckUnicastSource
+	for _, p := range v.UnicastPeers {
+		in.Peers = append(in.Peers, vrrp.Peer(p))
 	}
 	if v.UnicastSource.IsValid() {
 		in.Source = v.UnicastSource
@@ -26,10 +35,48 @@ func instanceOf(v *config.VRRPInstance) vrrp.Instance {
 		in.Excluded = append(in.Excluded, vrrp.Address{Prefix: a.Prefix})
 	}
 	in.Track = tracked(v.Tracks)
-	if v.AuthType == "PASS" {
+	switch v.AuthType {
+	case "PASS":
 		in.AuthType, in.Password = vrrp.AuthPass, v.AuthPass
+	case "AH":
+		in.AuthType, in.Password = vrrp.AuthAH, v.AuthPass
 	}
-	return in
+	var err error
+	in.HMAC, err = hmacOf(v)
+	return in, err
+}
+
+// checksumOf is the form of checksum that is sent. Without a word about it peers decide.
+func checksumOf(v *config.VRRPInstance) vrrp.Checksum {
+	switch {
+	case v.Version == 2 || len(v.Addresses) > 0 && v.Addresses[0].Prefix.Addr().Is6():
+		return vrrp.ChecksumDefault
+	case v.ChecksumAsV2:
+		return vrrp.ChecksumMessage
+	case v.OldUnicastChecksum == "old":
+		return vrrp.ChecksumGroup
+	case v.OldUnicastChecksum == "never":
+		return vrrp.ChecksumPseudo
+	}
+	return vrrp.ChecksumDefault
+}
+
+func hmacOf(v *config.VRRPInstance) (h vrrp.HMAC, err error) {
+	for _, k := range v.HMAC.Keys {
+		secret, err := k.Secret(os.ReadFile)
+		if err != nil {
+			return h, fmt.Errorf("%v: key %d: %w", k.Pos, k.ID, err)
+		}
+		h.Keys = append(h.Keys, vrrp.HMACKey{ID: uint8(k.ID), Secret: secret})
+	}
+	h.Active, h.Window, h.Monotonic = uint8(v.HMAC.Active), v.HMAC.Window, v.HMAC.Monotonic
+	switch v.HMAC.Mode {
+	case "permissive":
+		h.Mode = vrrp.HMACPermissive
+	case "receive-only":
+		h.Mode = vrrp.HMACReceiveOnly
+	}
+	return h, nil
 }
 
 // joinGroup puts an instance into its sync group, whose trackers are those of all members. Weights of a member's own trackers

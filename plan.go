@@ -118,7 +118,17 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"track_interface", strings.Trim(fmt.Sprint(in.Track), "[]")},
 		{"nopreempt", orBlank(in.NoPreempt)},
 		{"preempt_delay", orBlank(in.PreemptDelay)},
+		{"check_unicast_src", orBlank(in.CheckSource)},
+		{"start_delay", orBlank(max(in.StartDelay, in.BootDelay))},
+		{"start_backup", orBlank(in.StartBackup)},
+		{"down_timer_adverts", downAdverts(in.DownAdverts)},
+		{"owner_ignore_adverts", orBlank(in.IgnoreAdverts)},
+		{"lower_prio_no_advert", orBlank(in.LowerPrioNoAdvert)},
+		{"higher_prio_send_advert", orBlank(in.HigherPrioSendAdvert)},
+		{"timer_expired_backup", orBlank(in.TimerExpiredBackup)},
+		{"strict_mode", orBlank(in.Strict)},
 		{"auth_type", orBlank(in.AuthType)},
+		{"auth_hmac", hmac(in.HMAC)},
 		{"checksum", orBlank(in.Checksum)},
 		{"announce", announce(in.Announce)},
 	}
@@ -126,11 +136,32 @@ func attributes(in *vrrp.Instance) []attribute {
 
 // announce is blank for keepalived's default.
 func announce(a vrrp.Announce) string {
-	rounds, delay := cmp.Or(a.Rounds, 5), cmp.Or(a.Delay, 5*time.Second)
-	if rounds == 5 && delay == 5*time.Second && a.Refresh == 0 {
+	rounds, delay := cmp.Or(a.Rounds, 5), max(cmp.Or(a.Delay, 5*time.Second), 0)
+	again, lower, later := cmp.Or(a.RefreshRounds, 1), max(cmp.Or(a.LowerPrioRounds, rounds), 0), max(cmp.Or(a.LowerPrioDelay, delay), 0)
+	text := ""
+	if rounds != 5 || delay != 5*time.Second || a.Refresh != 0 {
+		text = fmt.Sprintf("rounds=%d delay=%v refresh=%v", rounds, delay, a.Refresh)
+	}
+	if again != 1 || lower != rounds || later != delay {
+		text += fmt.Sprintf(" refresh_rounds=%d lower_prio_rounds=%d lower_prio_delay=%v", again, lower, later)
+	}
+	return strings.TrimSpace(text)
+}
+
+// downAdverts is blank for the default.
+func downAdverts(n uint8) string {
+	if n == 3 {
 		return ""
 	}
-	return fmt.Sprintf("rounds=%d delay=%v refresh=%v", rounds, delay, a.Refresh)
+	return orBlank(n)
+}
+
+// hmac says which key signs, and of how many.
+func hmac(h vrrp.HMAC) string {
+	if len(h.Keys) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%v, key %d of %d", h.Mode, h.Active, len(h.Keys))
 }
 
 func orBlank[V comparable](v V) string {

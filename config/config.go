@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 )
 
@@ -32,10 +33,11 @@ type Global struct {
 	RouterID string
 	// VRRPVersion is what instances without a version speak: 2 unless said otherwise.
 	VRRPVersion int
-	// GARPMasterDelay and GARPMasterRepeat are the defaults of the instances: 5 s and 5.
-	GARPMasterDelay  time.Duration
-	GARPMasterRepeat int
-	Mail             Mail
+	// StartupDelay is vrrp_startup_delay, DelayAfterBoot vrrp_delay_after_boot.
+	StartupDelay, DelayAfterBoot time.Duration
+	// MulticastGroup4 and MulticastGroup6 are vrrp_mcast_group4 and 6, if they are there.
+	MulticastGroup4, MulticastGroup6 netip.Addr
+	Mail                             Mail
 	// FIFO, VRRPFIFO and LVSFIFO are notify_fifo, vrrp_notify_fifo and lvs_notify_fifo; nil for none.
 	FIFO, VRRPFIFO, LVSFIFO *FIFO
 	// Startup and Shutdown are startup_script and shutdown_script, with 10 s each unless said otherwise.
@@ -48,6 +50,8 @@ type Global struct {
 	ScriptSecurity                                  bool
 	ScriptUser                                      string
 	ScriptGroup                                     string
-	Strict                                          bool // vrrp_strict
 	DynamicInterfaces                               bool
+
+	said    said
+	minGARP bool // vrrp_min_garp
 }

@@ -70,12 +70,13 @@ type VRRPInstance struct {
 	SourceIP     netip.Addr // mcast_src_ip
 	AuthType     string     // PASS, AH or empty
 	AuthPass     string
-	HMAC         bool // it has an auth_hmac block
+	HMAC         HMAC // auth_hmac
 	// Addresses are virtual_ipaddress, Excluded virtual_ipaddress_excluded.
 	Addresses, Excluded []VirtualAddress
 	NoAddresses         bool // no_virtual_ipaddress
 	UnicastSource       netip.Addr
-	UnicastPeers        []netip.Addr
+	UnicastPeers        []UnicastPeer
+	CheckUnicastSource  bool       // check_unicast_src
 	MulticastGroup      netip.Addr // mcast_dst_ip
 	VMAC                bool       // use_vmac or use_ipvlan
 	Strict              bool
@@ -85,9 +86,47 @@ type VRRPInstance struct {
 	GARPMasterDelay   time.Duration
 	GARPMasterRepeat  int
 	GARPMasterRefresh time.Duration
+	// GARPMasterRefreshRepeat is the rounds of a refresh. GARPLowerPrioRepeat, 0 for none, and GARPLowerPrioDelay are for a
+	// lower-priority MASTER.
+	GARPMasterRefreshRepeat int
+	GARPLowerPrioRepeat     int
+	GARPLowerPrioDelay      time.Duration
+	// StartupDelay and DelayAfterBoot are global_defs'.
+	StartupDelay, DelayAfterBoot time.Duration
+	// DownTimerAdverts is 3 unless said otherwise.
+	DownTimerAdverts                                            int
+	LowerPrioNoAdvert, HigherPrioSendAdvert, OwnerIgnoreAdverts bool
+	// TimerExpiredBackup is the priority, 254 unless said otherwise, or 0 for off.
+	TimerExpiredBackup int
+	ChecksumAsV2       bool // v3_checksum_as_v2
+	// OldUnicastChecksum is "old", "never" or empty.
+	OldUnicastChecksum string
 
 	prioritySet bool
-	garpDelay   *time.Duration
-	garpRepeat  *int
-	strict      *bool
+	globals     Global // those above the instance, which some defaults are of
+	said        said
+}
+
+// UnicastPeer is an entry of unicast_peer. MaxTTL 0 means 255.
+type UnicastPeer struct {
+	Addr           netip.Addr
+	MinTTL, MaxTTL uint8
+}
+
+// HMAC is an auth_hmac block.
+type HMAC struct {
+	Pos
+	Keys      []HMACKey
+	Active    int
+	Mode      string // enforce, permissive or receive-only; enforce unless said otherwise
+	Window    time.Duration
+	Monotonic bool // anti_replay monotonic
+}
+
+// HMACKey is a key of auth_hmac.
+type HMACKey struct {
+	Pos
+	ID int
+	// Value is text, or hex:DIGITS, or file:PATH.
+	Value string
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"maps"
+	"net/netip"
 	"time"
 )
 
@@ -22,14 +24,17 @@ func effective(path, name string) bool {
 }
 
 var globalKeywords = map[string]setter[Global]{
-	"router_id":               text(func(g *Global) *string { return &g.RouterID }),
-	"vrrp_version":            number(func(g *Global) *int { return &g.VRRPVersion }),
-	"vrrp_garp_master_delay":  seconds(func(g *Global) *time.Duration { return &g.GARPMasterDelay }),
-	"vrrp_garp_master_repeat": number(func(g *Global) *int { return &g.GARPMasterRepeat }),
-	"enable_script_security":  flag(func(g *Global) *bool { return &g.ScriptSecurity }),
-	"script_user":             func(_ *decoder, n *Node, g *Global) { g.ScriptUser, g.ScriptGroup = userGroup(n) },
-	"vrrp_strict":             flag(func(g *Global) *bool { return &g.Strict }),
-	"dynamic_interfaces":      flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
+	"router_id":              text(func(g *Global) *string { return &g.RouterID }),
+	"vrrp_version":           number(func(g *Global) *int { return &g.VRRPVersion }),
+	"vrrp_startup_delay":     timer(func(g *Global) *time.Duration { return &g.StartupDelay }),
+	"vrrp_delay_after_boot":  timer(func(g *Global) *time.Duration { return &g.DelayAfterBoot }),
+	"vrrp_min_garp":          flag(func(g *Global) *bool { return &g.minGARP }),
+	"vrrp_mcast_group4":      decodeGroup(func(g *Global) *netip.Addr { return &g.MulticastGroup4 }),
+	"vrrp_mcast_group6":      decodeGroup(func(g *Global) *netip.Addr { return &g.MulticastGroup6 }),
+	"enable_script_security": flag(func(g *Global) *bool { return &g.ScriptSecurity }),
+	"script_user":            func(_ *decoder, n *Node, g *Global) { g.ScriptUser, g.ScriptGroup = userGroup(n) },
+	"vrrp_strict":            givenFlag(func(g *Global) **bool { return &g.said.strict }),
+	"dynamic_interfaces":     flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
 }
 
 // sslKeywords are the client's part. The rest has no effect, which is told.
@@ -59,6 +64,7 @@ func setDecoded[T any](path string, table map[string]setter[T], watching ...stri
 func init() { // the tables refer to each other
 	decoded = map[string]func(string) bool{}
 	instanceKeywords = instanceTable()
+	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
 		"global_defs": func(d *decoder, n *Node, c *Config) {
 			c.Global.Pos = n.Pos
@@ -66,7 +72,7 @@ func init() { // the tables refer to each other
 		},
 		"vrrp_instance": func(d *decoder, n *Node, c *Config) {
 			v := &VRRPInstance{Pos: n.Pos, Name: n.Words[1].Text, Priority: 100, AdvertInt: time.Second}
-			v.GARPMasterDelay, v.GARPMasterRepeat = c.Global.GARPMasterDelay, c.Global.GARPMasterRepeat // those of now: see late-globals
+			v.globals = c.Global // those of now: see late-globals
 			decodeBlock(d, n.block(), n.Block, v, instanceKeywords)
 			c.Instances = append(c.Instances, v)
 		},
@@ -84,10 +90,10 @@ func init() { // the tables refer to each other
 	}
 	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process")
 	setDecoded("SSL", sslKeywords)
-	setDecoded("global_defs", globalKeywords, "vrrp_strict", "dynamic_interfaces")
-	setDecoded("vrrp_instance", instanceKeywords, "auth_hmac", "strict_mode", "use_vmac", "use_ipvlan",
-		"no_virtual_ipaddress", "track_file", "track_process")
+	setDecoded("global_defs", globalKeywords, "dynamic_interfaces")
+	setDecoded("vrrp_instance", instanceKeywords, "use_vmac", "use_ipvlan", "track_file", "track_process")
 	setDecoded("vrrp_instance/authentication", authKeywords)
+	setDecoded("vrrp_instance/auth_hmac", hmacKeywords)
 	setDecoded("vrrp_script", scriptKeywords)
 	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process")
 	setDecoded("bfd_instance", bfdKeywords)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ var instanceKeywords map[string]setter[VRRPInstance]
 
 func instanceTable() map[string]setter[VRRPInstance] {
 	track := func(d *decoder, n *Node, v *VRRPInstance) { v.Tracks = append(v.Tracks, d.tracks(n)...) }
-	return map[string]setter[VRRPInstance]{
+	table := map[string]setter[VRRPInstance]{
 		"interface":         text(func(v *VRRPInstance) *string { return &v.Interface }),
 		"virtual_router_id": number(func(v *VRRPInstance) *int { return &v.VRID }),
 		"version":           number(func(v *VRRPInstance) *int { return &v.Version }),
@@ -27,16 +28,16 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"unicast_src_ip": sourceAddr(func(v *VRRPInstance) *netip.Addr { return &v.UnicastSource }),
 		"unicast_peer":   decodePeers,
 		"mcast_dst_ip":   decodeMulticastGroup,
-		"garp_master_delay": func(d *decoder, _ *Node, v *VRRPInstance) {
-			v.garpDelay = new(time.Duration(d.v.number) * time.Second)
-		},
-		"garp_master_repeat":  func(d *decoder, _ *Node, v *VRRPInstance) { v.garpRepeat = new(int(d.v.number)) },
-		"garp_master_refresh": seconds(func(v *VRRPInstance) *time.Duration { return &v.GARPMasterRefresh }),
 		"authentication": func(d *decoder, n *Node, v *VRRPInstance) {
 			decodeBlock(d, n.block(), n.Block, v, authKeywords)
 		},
-		"auth_hmac":                  func(d *decoder, n *Node, v *VRRPInstance) { v.HMAC = true; d.descend(n) },
-		"strict_mode":                func(d *decoder, _ *Node, v *VRRPInstance) { v.strict = new(d.v.flag) },
+		"auth_hmac": func(d *decoder, n *Node, v *VRRPInstance) {
+			v.HMAC.Pos = n.Pos
+			decodeBlock(d, n.block(), n.Block, &v.HMAC, hmacKeywords)
+		},
+		"strict_mode":          givenFlag(func(v *VRRPInstance) **bool { return &v.said.strict }),
+		"timer_expired_backup": decodeExpired, "thread_timer_expired": decodeExpired,
+		"old_unicast_checksum":       decodeOldChecksum,
 		"use_vmac":                   func(d *decoder, n *Node, v *VRRPInstance) { checkVMAC(d, n); v.VMAC = true },
 		"use_ipvlan":                 flag(func(v *VRRPInstance) *bool { return &v.VMAC }),
 		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
@@ -44,6 +45,8 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),
 		"track_script":               track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
 	}
+	maps.Copy(table, saidTable("", func(v *VRRPInstance) *said { return &v.said }))
+	return table
 }
 
 var authKeywords = map[string]setter[VRRPInstance]{
@@ -97,16 +100,17 @@ func decodeState(d *decoder, n *Node, v *VRRPInstance) {
 func decodePeers(d *decoder, n *Node, v *VRRPInstance) {
 	for e := range n.entries() {
 		checkPeer(d, e)
-		if len(e.Words) > 1 {
-			d.warnf(e.Words[1].Pos, "no-effect", "", "%s has no effect here: adverts of any TTL are taken", e.Words[1].Text)
-		}
 		a, err := netip.ParseAddr(e.Words[0].Text)
 		switch {
 		case err != nil:
 		case v.clashes(a):
 			d.errorf(e.Pos, "family-clash", "", "unicast_peer %v is not of the family of the instance's virtual addresses", a)
 		default:
-			v.UnicastPeers = append(v.UnicastPeers, a)
+			p := UnicastPeer{Addr: a}
+			peerTTLs(e.Words[1:], &p)
+			if d.validatePeers(e.Pos, p, v.UnicastPeers) {
+				v.UnicastPeers = append(v.UnicastPeers, p)
+			}
 		}
 	}
 }

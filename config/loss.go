@@ -28,7 +28,6 @@ func (l loss) reason() string {
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"auth_hmac":      {Warning, ": adverts would go unsigned", "", true},
 	"use_vmac":       {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
 	"use_ipvlan":     {Warning, ": the interface's own addresses are used", "", false},
 	"virtual_routes": {Warning, ": the routes are not set", "", false},
@@ -38,10 +37,9 @@ var losses = map[string]loss{
 
 	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
-	"no_accept":          {Warning, ": traffic to the virtual addresses is accepted", "", false},
-	"ha_suspend":         {Warning, ": checks run whoever holds the address", "", false},
-	"misc_dynamic":       {Warning, ": any exit status but 0 is a failure", "", false},
-	"down_timer_adverts": {Warning, ": a master is down after 3 adverts", "", false},
+	"no_accept":    {Warning, ": traffic to the virtual addresses is accepted", "", false},
+	"ha_suspend":   {Warning, ": checks run whoever holds the address", "", false},
+	"misc_dynamic": {Warning, ": any exit status but 0 is a failure", "", false},
 }
 
 func loses(k *Keyword) loss {

@@ -27,10 +27,11 @@ func (d *decoder) resolve() {
 
 func (d *decoder) resolveInstance(v *VRRPInstance) {
 	g := d.cfg.Global
+	if v.Version == 0 && v.is6() {
+		v.Version = 3
+	}
 	v.Version = cmp.Or(v.Version, g.VRRPVersion)
-	v.GARPMasterDelay = first(v.GARPMasterDelay, v.garpDelay)
-	v.GARPMasterRepeat = max(first(v.GARPMasterRepeat, v.garpRepeat), 1)
-	v.Strict = first(g.Strict, v.strict)
+	v.resolveProtocol(g)
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
 	}

@@ -65,8 +65,10 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		d.errorf(v.Pos, "missing-keyword", "add virtual_router_id N, the same on all routers of the group", "instance %s has no virtual_router_id", v.Name)
 	}
 	d.validateAddresses(v)
+	d.validateStrict(v)
 	d.validateTimes(v)
 	d.validateAuth(v)
+	d.validateHMAC(v)
 	d.validateTracks(v.Tracks)
 	if v.NoPreempt && (v.State == "MASTER" || v.Priority == 255) {
 		d.warnf(v.Pos, "nopreempt-master", "use state BACKUP on both routers", "instance %s: nopreempt is ignored with state MASTER or priority 255", v.Name)
@@ -76,13 +78,14 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		d.warnf(v.Pos, "preempt-delay-ignored", "use state BACKUP without nopreempt", "instance %s: preempt_delay is ignored with state MASTER or nopreempt", v.Name)
 		v.PreemptDelay = 0
 	}
+	d.validateExpired(v)
 }
 
 func unicast(v *VRRPInstance) bool { return len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid() }
 
 func (d *decoder) validateAddresses(v *VRRPInstance) {
 	switch {
-	case len(v.Addresses) > 0 || v.NoAddresses:
+	case len(v.Addresses) > 0 || v.NoAddresses && !v.Strict:
 	case v.Version == 3 || v.Strict:
 		d.errorf(v.Pos, "missing-keyword", "add virtual_ipaddress { ADDRESS }", "instance %s has no virtual address", v.Name)
 	default:
@@ -149,8 +152,12 @@ func (d *decoder) validateAuth(v *VRRPInstance) {
 	case v.AuthPass == "":
 		d.warnf(v.Pos, "auth-without-password", "add auth_pass", "instance %s has an auth_type and no password; it is ignored", v.Name)
 		v.AuthType = ""
-	case v.AuthType == "AH":
-		d.notHeld(v.Pos, "instance %s: auth_type AH is not spoken here yet", v.Name)
+	case v.HMAC.Line > 0:
+		d.warnf(v.Pos, "auth-hmac", "remove the authentication block", "instance %s has auth_hmac; its authentication block is ignored", v.Name)
+		v.AuthType = ""
+	case v.is6():
+		d.warnf(v.Pos, "auth-ipv6", "use auth_hmac", "instance %s: authentication of version 2 is for IPv4; it is ignored", v.Name)
+		v.AuthType = ""
 	}
 }
 

@@ -379,6 +379,9 @@ func (r *Router) flush(p *port) {
 
 func (r *Router) unsent(x *runner, dst netip.Addr, err error) {
 	x.stats.SendErrors++
+	if x.in.unicast() {
+		r.dispute(x, time.Now(), ConflictPeer, dst, err)
+	}
 	r.log.Debug("send advert", "instance", x.in.String(), "to", dst, "error", err)
 }
 

@@ -36,6 +36,9 @@ type HMACKey struct {
 	Secret string `json:"-"`
 }
 
+// String does not show the secret.
+func (k HMACKey) String() string { return fmt.Sprintf("key %d", k.ID) }
+
 // HMACMode says what is signed and what must be.
 type HMACMode uint8
 

@@ -25,9 +25,12 @@ type Instance struct {
 	Priority uint8
 	// Interval between adverts; see [Advertisement]. 0 means 1 s.
 	Interval time.Duration
-	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 needs version 3. See
-	// [MustAddresses].
+	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 by version 2 is no RFC's;
+	// keepalived speaks it. See [MustAddresses].
 	Addrs []Address
+	// NoAddrs says that Addrs is empty on purpose: the instance takes part and advertises nothing (no_virtual_ipaddress). Its
+	// family is then that of Source, Group or Peers, or IPv4.
+	NoAddrs bool
 	// Excluded are further addresses that are held with the others and not advertised, of either family
 	// (virtual_ipaddress_excluded).
 	Excluded []Address
@@ -88,6 +91,18 @@ type Peer struct {
 	MinTTL, MaxTTL uint8
 }
 
+// String is the peer in keepalived's words.
+func (p Peer) String() string {
+	text := p.Addr.String()
+	if p.MinTTL > 0 {
+		text += fmt.Sprintf(" min_ttl %d", p.MinTTL)
+	}
+	if p.MaxTTL > 0 {
+		text += fmt.Sprintf(" max_ttl %d", p.MaxTTL)
+	}
+	return text
+}
+
 func (p Peer) maxTTL() uint8 { return cmp.Or(p.MaxTTL, 255) }
 
 // TrackInterface is an interface, other than the instance's own, that matters to an instance.
@@ -146,7 +161,15 @@ func (in *Instance) lowerPrio() (rounds int, delay time.Duration) {
 func count(n, fallback int) int { return min(max(cmp.Or(n, fallback), 0), 255) }
 
 // is6 is the family of the instance.
-func (in *Instance) is6() bool { return len(in.Addrs) > 0 && in.Addrs[0].Addr().Is6() }
+func (in *Instance) is6() bool {
+	switch {
+	case len(in.Addrs) > 0:
+		return in.Addrs[0].Addr().Is6()
+	case len(in.Peers) > 0:
+		return in.Peers[0].Addr.Is6()
+	}
+	return in.Source.Is6() || in.Group.Is6()
+}
 
 // held are all addresses of a MASTER.
 func (in *Instance) held() []Address { return slices.Concat(in.Addrs, in.Excluded) }
@@ -275,8 +298,11 @@ func (in *Instance) validateStrict(bad func(string, ...any)) {
 }
 
 func (in *Instance) validateAddrs(bad func(string, ...any)) {
-	if n := len(in.Addrs); n == 0 || n > 255 {
-		bad("%d virtual addresses: an advert carries 1 to 255", n)
+	if n := len(in.Addrs); n > 255 || (n == 0) != in.NoAddrs {
+		bad("%d virtual addresses: an advert carries 1 to 255, or with NoAddrs none", n)
+	}
+	if in.NoAddrs && in.Strict {
+		bad("strict mode has no instances without addresses")
 	}
 	seen := make(map[netip.Addr]bool, len(in.Addrs))
 	for i, a := range in.held() {
@@ -294,7 +320,7 @@ func (in *Instance) validateAddrs(bad func(string, ...any)) {
 		}
 		seen[a.Addr()] = true
 	}
-	if in.is6() && in.version() == 2 {
+	if in.is6() && in.version() == 2 && in.Strict {
 		bad("%w 2 is for IPv4: use version 3", ErrVersion)
 	}
 	others := []netip.Addr{in.Source, in.Group}

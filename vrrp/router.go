@@ -145,6 +145,7 @@ func (r *Router) Set(instances []Instance) error {
 		}
 	}
 	r.locked(func(now time.Time) { r.adopt(now, next, fresh, changed, old) })
+	r.poke() // the loop sleeps until what was its next deadline
 	return nil
 }
 

@@ -309,6 +309,20 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	})
 }
 
+// TestSetWakesARunningRouter: what is set while nothing was there takes part too.
+func TestSetWakesARunningRouter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		a := boot(t, lan.Host("10.0.0.1"))
+		time.Sleep(time.Minute)
+		if err := a.Set([]vrrp.Instance{instance(100)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		wantHolders(t, lan, "10.0.0.1")
+	})
+}
+
 func TestTrackingMovesPriorityAndFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := vrrptest.NewLAN()

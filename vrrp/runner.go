@@ -92,6 +92,8 @@ type InstanceStatus struct {
 	// ChecksumSeen is the form of the last advert accepted.
 	ChecksumSeen Checksum `json:"checksumSeen"`
 	Stats        Stats    `json:"stats"`
+	// Conflicts counts what did not agree, by the names of [ConflictKind].
+	Conflicts map[string]uint64 `json:"conflicts,omitempty"`
 }
 
 // Status is a snapshot of all instances, in the order in which they were set.
@@ -102,7 +104,7 @@ func (r *Router) Status() []InstanceStatus {
 	for _, x := range r.runners {
 		all = append(all, InstanceStatus{
 			Instance: x.in, State: x.machine.State(), Since: x.since, Priority: x.machine.Priority(), Source: x.source,
-			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats,
+			Master: x.machine.MasterAddr(), ChecksumSeen: x.lastSeen, Stats: x.stats, Conflicts: x.machine.conflicts.all(),
 		})
 	}
 	return all

@@ -53,6 +53,13 @@ func TestTrapNoAddresses(t *testing.T) {
 	if err := a.Validate(&in, src4, GroupIPv4, 255); !errors.Is(err, ErrAddressList) {
 		t.Error(err)
 	}
+	in.Addrs, in.NoAddrs = nil, true
+	if err := in.Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Validate(&in, src4, GroupIPv4, 255); err != nil {
+		t.Errorf("an instance without addresses: %v", err)
+	}
 }
 
 // An advert of interval 0 would make every BACKUP the MASTER at once (erratum 8301).

@@ -25,7 +25,7 @@ func (a *Advertisement) Validate(in *Instance, src, dst netip.Addr, ttl uint8) e
 		return &packetError{ErrVRID, "%d, this instance has %d", a.VRID, in.VRID}
 	case len(a.Addrs) == 0 && len(in.Addrs) > 0:
 		return &packetError{ErrAddressList, "is empty", nil, nil}
-	case in.Strict && in.is6() && !a.Addrs[0].IsLinkLocalUnicast():
+	case in.Strict && in.is6() && len(a.Addrs) > 0 && !a.Addrs[0].IsLinkLocalUnicast():
 		return &packetError{ErrAddressList, "begins with %v: strict mode wants a link-local address first", a.Addrs[0], nil}
 	case in.Strict && len(a.Trailer) > 0 && !in.HMAC.enabled():
 		return &packetError{ErrLength, "%d bytes follow the message", len(a.Trailer), nil}
