@@ -2,7 +2,6 @@ package holdfast
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -185,7 +184,7 @@ func (c *Controller) SetInstanceMaintenance(ctx context.Context, instance string
 
 // Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there.
 func (c *Controller) Failover(_ context.Context, instance string) error {
-	return fmt.Errorf("holdfast: failover of %s: %w", instance, errors.ErrUnsupported)
+	return c.router.Failover(instance)
 }
 
 func onOff(on bool) string {

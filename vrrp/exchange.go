@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -397,6 +398,11 @@ func (r *Router) join(x *runner) {
 			r.virtual[a.Addr()]++
 		}
 	}
+	for _, a := range x.in.held() {
+		if !a.NoTrack {
+			r.holders[place{cmp.Or(a.Interface, x.in.Interface), a.Prefix}] = x
+		}
+	}
 	for _, name := range x.in.interfaces() {
 		l := r.link(name)
 		l.users = append(l.users, x)
@@ -419,6 +425,11 @@ func (r *Router) leave(x *runner) {
 			if r.virtual[a.Addr()]--; r.virtual[a.Addr()] == 0 {
 				delete(r.virtual, a.Addr())
 			}
+		}
+	}
+	for _, a := range x.in.held() {
+		if at := (place{cmp.Or(a.Interface, x.in.Interface), a.Prefix}); r.holders[at] == x {
+			delete(r.holders, at)
 		}
 	}
 	for _, l := range x.links {

@@ -19,6 +19,20 @@ type news struct {
 	all   bool
 	links map[string]bool
 	lost  []Change
+	gone  []loss
+}
+
+// loss is an address of a MASTER that is not there any more.
+type loss struct {
+	x      *runner
+	term   uint64
+	reason string
+}
+
+// place is an address on an interface.
+type place struct {
+	iface  string
+	prefix netip.Prefix
 }
 
 func newNews() *news { return &news{first: make(chan struct{}), links: make(map[string]bool)} }
@@ -107,8 +121,35 @@ func (r *Router) hear(now time.Time) {
 			r.look(l.users...)
 		}
 	}
-	n.all, n.lost = false, n.lost[:0]
+	for _, c := range n.lost {
+		if x := r.holders[place{c.Interface, c.Lost}]; x != nil && x.machine.State() == Master {
+			r.verify(x, c)
+		}
+	}
+	gone := n.gone
+	n.all, n.lost, n.gone = false, n.lost[:0], nil
 	clear(n.links)
+	for _, l := range gone {
+		if l.x.term.Load() == l.term {
+			r.step(now, l.x, Lost{Reason: l.reason})
+		}
+	}
+}
+
+// verify finds out whether an address was really taken from a MASTER, rather than put there by it since: on the worker, after
+// what that has to do.
+func (r *Router) verify(x *runner, c Change) {
+	term, n := x.term.Load(), r.news
+	r.after(x.port.link, func() {
+		l, err := r.net.Link(c.Interface)
+		if err != nil || !l.Up || slices.Contains(l.Addrs, c.Lost) {
+			return // without its link the instance is in FAULT
+		}
+		n.mu.Lock()
+		n.gone = append(n.gone, loss{x, term, fmt.Sprintf("someone removed %v from %s", c.Lost, c.Interface)})
+		n.mu.Unlock()
+		r.poke()
+	})
 }
 
 // lookAgain has sockets that could not be had tried again.
@@ -192,13 +233,20 @@ func (r *Router) refresh(now time.Time, x *runner) {
 		r.step(now, x, FaultBegin{Reason: x.fault})
 	case state == Init:
 		r.step(now, x, SetPriority{Priority: x.effective(t)})
-		r.step(now, x, Startup{Source: x.source, NotBefore: r.notBefore(&x.in)})
+		r.step(now, x, Startup{Source: x.source, NotBefore: r.notBefore(&x.in), Adopt: r.adoption(x)})
 	case state == Fault:
 		r.step(now, x, FaultEnd{Source: x.source})
 	}
 	if p := x.effective(t); p != x.machine.Priority() {
 		r.step(now, x, SetPriority{Priority: p})
 	}
+}
+
+// adoption says whether an instance shall start as MASTER. It does so once.
+func (r *Router) adoption(x *runner) bool {
+	adopt := r.adopts[x.in.String()]
+	delete(r.adopts, x.in.String())
+	return adopt
 }
 
 // notBefore is the end of an instance's start delay.

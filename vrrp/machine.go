@@ -46,7 +46,7 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("vrrp: no state %q", text)
 }
 
-// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
+// Event is what happens to a [Machine]: one of Startup, Shutdown, Lost, Yield, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
 // Reconfigure.
 type Event interface{ event() }
 
@@ -56,9 +56,12 @@ type (
 	Startup struct {
 		Source    netip.Addr
 		NotBefore time.Time
+		// Adopt makes it MASTER at once: a predecessor on the same host was, and kept the addresses.
+		Adopt bool
 	}
-	// Shutdown ends: a MASTER says so with priority 0.
-	Shutdown struct{}
+	// Shutdown ends: a MASTER says so with priority 0 and gives up its addresses. With Keep it does neither: a successor on
+	// the same host adopts them.
+	Shutdown struct{ Keep bool }
 	// Received is a valid advert from another router. The Machine does not keep the Advertisement.
 	Received struct {
 		From          netip.Addr
@@ -163,6 +166,7 @@ type Machine struct {
 	answeredAt     time.Time  // of the last answer to a lesser MASTER
 	leaving        bool       // the MASTER said priority 0
 	ready          bool       // the timer ran out, and the group was not ready
+	polite         bool       // it was told to yield, and was not MASTER since
 
 	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER.
 	burstAt, refreshAt, lowerAt time.Time
@@ -219,7 +223,11 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	case Startup:
 		m.startup(now, ev, false)
 	case Shutdown:
-		m.shutdown(now)
+		m.shutdown(now, ev.Keep)
+	case Lost:
+		m.lost(now, ev.Reason)
+	case Yield:
+		m.yield(now, ev.Reason)
 	case Received:
 		m.received(now, ev.From, ev.Advertisement)
 	case Timeout:
@@ -263,6 +271,10 @@ func (m *Machine) startup(now time.Time, ev Startup, wait bool) {
 		return
 	}
 	m.source, m.notBefore = ev.Source, ev.NotBefore
+	if ev.Adopt {
+		m.becomeMaster(now, "adopted from a predecessor")
+		return
+	}
 	atOnce := m.in.owner() && !m.in.StartBackup && !wait
 	if atOnce && !m.quiet(now) {
 		m.becomeMaster(now, "owner of the addresses")
@@ -279,11 +291,13 @@ func (m *Machine) startup(now time.Time, ev Startup, wait bool) {
 func (m *Machine) quiet(now time.Time) bool { return now.Before(m.notBefore) }
 
 // shutdown is 6.4.2 (6) and 6.4.3 (9).
-func (m *Machine) shutdown(now time.Time) {
+func (m *Machine) shutdown(now time.Time, keep bool) {
 	if m.state == Init {
 		return
 	}
-	m.resign(now, true)
+	if !keep {
+		m.resign(now, true)
+	}
 	m.goTo(now, Init, "shut down")
 }
 
@@ -325,7 +339,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	if m.in.Announce.Refresh > 0 {
 		m.refreshAt = now.Add(delay + m.in.Announce.Refresh)
 	}
-	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
+	m.leaving, m.ready, m.polite, m.preemptAt = false, false, false, time.Time{}
 	m.masterInterval = m.in.interval()
 	m.goTo(now, Master, reason)
 }
@@ -380,6 +394,9 @@ func (m *Machine) backupReceived(now time.Time, from netip.Addr, a *Advertisemen
 func (m *Machine) yields(now time.Time, priority uint8) bool {
 	if priority >= m.priority {
 		m.preemptAt = time.Time{}
+		return true
+	}
+	if m.polite {
 		return true
 	}
 	if m.in.owner() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -71,6 +72,9 @@ type Router struct {
 	started    time.Time // when Run began
 	ports      map[Socket]*port
 	links      map[string]*link
+	holders    map[place]*runner  // of addresses whose loss matters
+	adopts     map[string]bool    // instances that a predecessor left as MASTER
+	keep       bool               // on leaving, leave everything as it is
 	virtual    map[netip.Addr]int // addresses that are not to be sent from, with how many instances hold them
 	tracking   map[string]Tracking
 	timers     timers
@@ -95,7 +99,7 @@ func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 16),
-		names: make(map[string]*runner), machines: make(map[*Machine]*runner), ports: make(map[Socket]*port),
+		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
 	r.do = r.groupAction
@@ -244,8 +248,43 @@ func (r *Router) SetTracking(name string, t Tracking) {
 	}
 }
 
+// Failover makes a MASTER hand over: it says priority 0, and stays BACKUP for as long as it hears another, of whatever
+// priority. It is an error that is fs.ErrNotExist when there is no instance of that name, and one when it is not MASTER.
+func (r *Router) Failover(name string) (err error) {
+	r.locked(func(now time.Time) {
+		x := r.names[name]
+		switch {
+		case x == nil:
+			err = fmt.Errorf("vrrp: instance %s: %w", name, fs.ErrNotExist)
+		case x.machine.State() != Master:
+			err = fmt.Errorf("vrrp: instance %s is %v: only a MASTER can hand over", name, x.machine.State())
+		default:
+			r.step(now, x, Yield{Reason: "told to hand over"})
+		}
+	})
+	return err
+}
+
+// KeepOnLeave makes Run leave everything as it is when its context ends, for a successor on this host: no priority 0 is sent,
+// and addresses stay.
+func (r *Router) KeepOnLeave(keep bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep = keep
+}
+
+// Adopt names instances that a predecessor on this host, which kept everything when it left, had as MASTER: they start as
+// MASTER. It counts once for each, and must be called before Run.
+func (r *Router) Adopt(names ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range names {
+		r.adopts[name] = true
+	}
+}
+
 // Run holds the instances until ctx ends, then leaves: priority 0 is sent for every MASTER and its addresses are removed,
-// within 5 s. It returns nil then, and an error when it cannot work at all, for want of privilege. A Router runs once.
+// within 5 s, unless [Router.KeepOnLeave] says otherwise. It returns nil then, and an error when it cannot work at all, for want of privilege. A Router runs once.
 func (r *Router) Run(ctx context.Context) error {
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
@@ -293,7 +332,7 @@ func (r *Router) stop() {
 	var workers []*link
 	r.locked(func(now time.Time) {
 		for _, x := range r.runners {
-			r.step(now, x, Shutdown{})
+			r.step(now, x, Shutdown{Keep: r.keep})
 		}
 	})
 	r.mu.Lock()

@@ -24,6 +24,9 @@ func (g Group) Step(now time.Time, m *Machine, ev Event, do func(*Machine, Actio
 		m.fault, m.source = "", ev.Source
 		g.faultEnd(now, do)
 		return
+	case Lost, Yield:
+		g.all(now, ev, do)
+		return
 	case Timeout:
 		if m.state == Backup && !g.othersReady(m) {
 			g.run(now, m, hold{}, do)

@@ -119,6 +119,14 @@ func (h *Host) SetLink(name string, up bool) {
 	})
 }
 
+// Take removes an address from the interface, as someone else on the host might.
+func (h *Host) Take(addr netip.Prefix) {
+	h.set(func() { h.addrs = slices.DeleteFunc(h.addrs, func(p netip.Prefix) bool { return p == addr }) })
+	for _, changed := range h.watchers() {
+		changed(vrrp.Change{Interface: Interface, Lost: addr})
+	}
+}
+
 // Remove deletes the interface with its addresses, Create makes it anew.
 func (h *Host) Remove() { h.change(func() { h.missing, h.addrs = true, nil }) }
 
