@@ -63,8 +63,8 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 	if err := errors.Join(credentials(c), t.replaceCheckers(&spec, c)); err != nil {
 		return Spec{}, err
 	}
-	for _, s := range c.Scripts {
-		if t := trackerOf(s, c, groups); len(t.Effects) > 0 {
+	for _, t := range trackersOf(c, groups) {
+		if len(t.Effects) > 0 {
 			spec.Trackers = append(spec.Trackers, t)
 		}
 	}
@@ -88,17 +88,12 @@ func (t Translator) replaceCheckers(spec *Spec, c *config.Config) error {
 	var errs []error
 	for i, v := range c.VirtualServers {
 		for j, r := range v.RealServers {
-			runs := 0
-			for _, one := range r.Checks {
-				if !one.Runs {
-					continue
-				}
+			for k, one := range r.Checks {
 				if factory := t.Checkers[one.Kind]; factory != nil {
 					checker, err := factory(one, &c.Global)
 					errs = append(errs, err)
-					spec.Services[i].Servers[j].Checks[runs].Checker = checker
+					spec.Services[i].Servers[j].Checks[k].Checker = checker
 				}
-				runs++
 			}
 		}
 	}

@@ -23,7 +23,7 @@ import (
 func probeOf(c *config.Check, g *config.Global) check.Probe {
 	id := fmt.Sprintf("%s %v", c.Kind, c.Addr)
 	switch c.Kind {
-	case "BFD_CHECK":
+	case "BFD_CHECK", "FILE_CHECK":
 		id = c.Kind + " " + c.Tracks
 	case "MISC_CHECK":
 		id = c.Kind + " " + strings.Join(c.Args, " ")
@@ -33,8 +33,10 @@ func probeOf(c *config.Check, g *config.Global) check.Probe {
 		Checker: checkerOf(c, g),
 		Policy: check.Policy{
 			DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: orNone(c.DelayBeforeRetry), Timeout: c.ConnectTimeout, Warmup: orNone(c.Warmup),
+			FromStart: c.Kind == "MISC_CHECK",
 		},
-		Alpha: c.Alpha,
+		Alpha:       c.Alpha && c.Kind != "FILE_CHECK", // what a file says is known at once
+		LogFailures: c.LogFailures,
 	}
 }
 
@@ -50,7 +52,11 @@ func checkerOf(c *config.Check, g *config.Global) check.Checker {
 	target := targetOf(c)
 	switch c.Kind {
 	case "MISC_CHECK":
-		return check.Command{Args: c.Args, User: c.User, Group: c.Group, Secure: g.ScriptSecurity}
+		command := commandOf(c.Command, c.Args, c.User, c.Group, c.Groups, g)
+		command.Dynamic = c.Dynamic
+		return command
+	case "FILE_CHECK":
+		return check.File{Path: c.Path, Weight: c.Weight, Reverse: c.Reverse}
 	case "BFD_CHECK":
 		return bfd.Follow{Session: c.Tracks}
 	case "TCP_CHECK":

@@ -34,9 +34,7 @@ func serviceOf(v *config.VirtualServer, c *config.Config) (Service, error) {
 	for _, r := range v.RealServers {
 		server := Server{RealServer: realServerOf(r)}
 		for _, one := range r.Checks {
-			if one.Runs {
-				server.Checks = append(server.Checks, probeOf(one, &c.Global))
-			}
+			server.Checks = append(server.Checks, probeOf(one, &c.Global))
 		}
 		s.Servers = append(s.Servers, server)
 	}

@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -262,8 +263,8 @@ virtual_server 192.0.2.10 80 {
 	want := []holdfast.Tracker{{
 		Name: "app",
 		Probe: check.Probe{
-			Checker: check.Command{Args: []string{"/usr/local/bin/check", "app"}, User: "daemon", Secure: true},
-			Policy:  check.Policy{DelayLoop: 2 * time.Second, DelayBeforeRetry: 2 * time.Second, Retry: 2, Rise: 2, Timeout: time.Second, Warmup: -1},
+			Checker: check.Command{Args: []string{"/usr/local/bin/check", "app"}, User: "daemon", Secure: true, Resolve: true},
+			Policy:  check.Policy{DelayLoop: 2 * time.Second, Fall: 3, Rise: 2, Timeout: time.Second, FromStart: true, AtOnce: true},
 			Alpha:   true,
 		},
 		Effects: []holdfast.Effect{{Instance: "A", Weight: -20}, {Instance: "B", Weight: 5, Reverse: true}},
@@ -286,6 +287,143 @@ virtual_server 192.0.2.10 80 {
 	p := spec.Services[0].Servers[0].Checks[0]
 	if c := p.Checker.(check.Command); c.Args[1] != "192.0.2.12" || c.User != "daemon" || p.Policy.Timeout != 4*time.Second || p.ID != "MISC_CHECK /bin/probe 192.0.2.12" {
 		t.Errorf("misc: %+v", p)
+	}
+}
+
+// TestFromConfigTracksFilesAndProcesses: one tracker for each weight of a file, what a group leaves of its members' trackers,
+// and checks of files and scripts with all their options.
+func TestFromConfigTracksFilesAndProcesses(t *testing.T) {
+	spec := parse(`
+global_defs {
+    script_user daemon :
+    use_symlink_paths
+    checker_log_all_failures
+}
+track_file load {
+    file "/run/a load"
+    weight 2 reverse
+    init_file 7 overwrite
+}
+track_file plain { file /run/plain }
+vrrp_track_process web {
+    process "/usr/sbin/nginx" -g daemon
+    param_match initial
+    quorum 2
+    quorum_max 4
+    delay 2
+    terminate_delay 0.5
+    weight -20
+}
+vrrp_track_process none {
+    process rsync
+    quorum_max 0
+}
+vrrp_script shell { script "</dev/tcp/127.0.0.1/80" }
+vrrp_script kept { script /bin/true }
+vrrp_script heavy { script /bin/true
+ weight 5 }
+vrrp_sync_group G {
+    group { C }
+    track_file { load weight 0 }
+}
+vrrp_instance A {
+    interface eth0
+    virtual_router_id 1
+    virtual_ipaddress { 192.0.2.10 }
+    track_file { load }
+    track_process { web
+        none }
+    track_script { shell }
+}
+vrrp_instance B {
+    interface eth0
+    virtual_router_id 2
+    virtual_ipaddress { 192.0.2.11 }
+    track_file { load weight 3 }
+}
+vrrp_instance C {
+    interface eth0
+    virtual_router_id 3
+    virtual_ipaddress { 192.0.2.12 }
+    track_file { load
+        plain }
+    track_process { web weight 7 }
+    track_script { kept
+        heavy }
+}
+virtual_server 192.0.2.10 80 {
+    protocol TCP
+    lb_algo rr
+    lb_kind DR
+    alpha
+    real_server 192.0.2.13 80 {
+        FILE_CHECK { track_file load }
+        FILE_CHECK { track_file load
+            weight -4 }
+        MISC_CHECK {
+            misc_path "/bin/probe 'a b'"
+            misc_dynamic
+            user nobody daemon
+            log_all_failures off
+        }
+    }
+}`)
+	var got []string
+	for _, t := range spec.Trackers {
+		got = append(got, fmt.Sprintf("%s %+v %+v", t.Name, t.Probe.Checker, t.Effects))
+	}
+	web := "process web {Name:/usr/sbin/nginx Full:false Params:[-g daemon] Match:3 Quorum:2 Most:4 None:false ForkDelay:2s TerminateDelay:500ms}"
+	want := []string{
+		"shell {Args:[</dev/tcp/127.0.0.1/80] Shell:true User:daemon Group: Supplementary:true Secure:false Resolve:false Dynamic:false} [{Instance:A Weight:0 Reverse:false}]",
+		"kept {Args:[/bin/true] Shell:false User:daemon Group: Supplementary:true Secure:false Resolve:false Dynamic:false} [{Instance:C Weight:0 Reverse:false}]",
+		"file load {Path:/run/a load Weight:2 Reverse:true Range:253} [{Instance:A Weight:0 Reverse:false}]",
+		"file load weight 3 {Path:/run/a load Weight:3 Reverse:false Range:253} [{Instance:B Weight:0 Reverse:false}]",
+		"file load weight 0 {Path:/run/a load Weight:0 Reverse:false Range:253} [{Instance:C Weight:0 Reverse:false}]",
+		"file plain weight 0 {Path:/run/plain Weight:0 Reverse:false Range:253} [{Instance:C Weight:0 Reverse:false}]",
+		web + " [{Instance:A Weight:-20 Reverse:false} {Instance:C Weight:7 Reverse:false}]",
+		"process none {Name:rsync Full:false Params:[] Match:0 Quorum:1 Most:0 None:true ForkDelay:0s TerminateDelay:0s} [{Instance:A Weight:0 Reverse:false}]",
+	}
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Fatalf("trackers:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	checks := spec.Services[0].Servers[0].Checks
+	file, own, misc := checks[0], checks[1], checks[2]
+	if file.Checker != (check.File{Path: "/run/a load", Weight: 2, Reverse: true}) || file.Alpha || !file.LogFailures || own.Checker != (check.File{Path: "/run/a load", Weight: -4}) {
+		t.Errorf("FILE_CHECK: %+v, %+v", file, own)
+	}
+	command := check.Command{Args: []string{"/bin/probe", "a b"}, User: "nobody", Group: "daemon", Dynamic: true}
+	if !reflect.DeepEqual(misc.Checker, command) || !misc.Policy.FromStart || !misc.Alpha || misc.LogFailures {
+		t.Errorf("MISC_CHECK: %+v", misc)
+	}
+}
+
+// TestInitFiles: init_file makes what is not there, and overwrites only when it says so.
+func TestInitFiles(t *testing.T) {
+	dir := t.TempDir()
+	text := "track_file a { file " + dir + "/a\n init_file 5\n }\ntrack_file b { file " + dir + "/b\n init_file -3 overwrite\n }\n" +
+		"track_file c { file " + dir + "/c\n }\ntrack_file d { file " + dir + "/no/d\n init_file\n }\n"
+	cfg, diags := config.Read("k.conf", []byte(text))
+	if err := diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := holdfast.InitFiles(cfg); err == nil || strings.Count(err.Error(), "track_file") != 1 || !strings.Contains(err.Error(), "k.conf:9:1: track_file d: ") {
+			t.Errorf("%v", err)
+		}
+	}
+	for name, want := range map[string]string{"a": "5\n", "b": "-3\n", "c": ""} {
+		if got, _ := os.ReadFile(dir + "/" + name); string(got) != want {
+			t.Errorf("%s has %q, want %q", name, got, want)
+		}
+	}
+	if err := os.WriteFile(dir+"/a", []byte("8"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_ = holdfast.InitFiles(cfg)
+	if got, _ := os.ReadFile(dir + "/a"); string(got) != "8" {
+		t.Errorf("a was overwritten: %q", got)
 	}
 }
 

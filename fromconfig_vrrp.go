@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -89,61 +88,6 @@ func joinGroup(in *vrrp.Instance, g *config.SyncGroup) {
 		}
 	}
 	in.Track = append(in.Track, tracked(g.Tracks)...)
-}
-
-// trackerOf makes a tracker of a vrrp_script, with what it does to the instances that name it or whose group does. Until its
-// first success it counts as down.
-func trackerOf(s *config.Script, c *config.Config, groups map[string]*config.SyncGroup) Tracker {
-	t := Tracker{Name: s.Name, Probe: check.Probe{
-		Checker: check.Command{Args: s.Args, User: s.User, Group: s.Group, Secure: c.Global.ScriptSecurity},
-		Policy: check.Policy{
-			DelayLoop: s.Interval, DelayBeforeRetry: s.Interval, Retry: s.Fall - 1, Rise: s.Rise, Timeout: s.Timeout, Warmup: -1,
-		},
-		Alpha: true,
-	}}
-	t.Effects = effectsOf(tracking{"script", s.Name, s.Weight, s.Reverse}, c, groups)
-	return t
-}
-
-// tracking is what a track_ list can name, with the weight that it has unless the list says another.
-type tracking struct {
-	kind, name string
-	weight     int
-	reverse    bool
-}
-
-// effectsOf are those on the instances that name it or whose group does.
-func effectsOf(what tracking, c *config.Config, groups map[string]*config.SyncGroup) (list []Effect) {
-	for _, v := range c.Instances {
-		own, hasOwn := what.on(v.Tracks, v.Name)
-		g := groups[v.Name]
-		if g != nil && !g.Weights {
-			own.Weight = 0
-		}
-		if g != nil {
-			if shared, isShared := what.on(g.Tracks, v.Name); isShared {
-				own, hasOwn = shared, true
-			}
-		}
-		if hasOwn {
-			list = append(list, own)
-		}
-	}
-	return list
-}
-
-// on finds it among what is tracked. A weight there is instead of its own.
-func (what tracking) on(tracks []config.Track, instance string) (Effect, bool) {
-	for _, t := range tracks {
-		if t.Kind != what.kind || t.Name != what.name {
-			continue
-		}
-		if t.HasWeight {
-			return Effect{instance, t.Weight, t.Reverse}, true
-		}
-		return Effect{instance, what.weight, what.reverse}, true
-	}
-	return Effect{}, false
 }
 
 // tracked are the interfaces among what is tracked.

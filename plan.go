@@ -236,7 +236,7 @@ func diffTrackers(have, want Spec) (lines []string) {
 			verb = "edit"
 		}
 		if !reflect.DeepEqual(before, t) {
-			lines = append(lines, fmt.Sprintf("tracker %s %s: every %v, moves %s", t.Name, verb, cmp.Or(t.Probe.Policy.DelayLoop, time.Minute), effects(t.Effects)))
+			lines = append(lines, fmt.Sprintf("tracker %s %s: %s, moves %s", t.Name, verb, pace(t.Probe), effects(t.Effects)))
 		}
 	}
 	for _, t := range have.Trackers {
@@ -291,7 +291,15 @@ func names(probes []check.Probe) string {
 	}
 	parts := make([]string, len(probes))
 	for i, p := range probes {
-		parts[i] = fmt.Sprintf("%s every %v", cmp.Or(p.ID, "check"), cmp.Or(p.Policy.DelayLoop, time.Minute))
+		parts[i] = cmp.Or(p.ID, "check") + " " + pace(p)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// pace is when a probe looks.
+func pace(p check.Probe) string {
+	if _, tells := p.Checker.(check.Watcher); tells {
+		return "at each change"
+	}
+	return fmt.Sprintf("every %v", cmp.Or(p.Policy.DelayLoop, time.Minute))
 }

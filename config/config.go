@@ -14,8 +14,11 @@ type Config struct {
 	SyncGroups     []*SyncGroup
 	ServerGroups   []*ServerGroup
 	Scripts        []*Script
-	Trackers       []Tracker
+	Files          []*TrackFile
+	Processes      []*TrackProcess
 	BFD            []*BFD
+	// Trackers are all that a track_ list can name, other than a script or an interface.
+	Trackers []Tracker
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.
@@ -51,6 +54,9 @@ type Global struct {
 	ScriptUser                                      string
 	ScriptGroup                                     string
 	DynamicInterfaces                               bool
+	ScriptGroups                                    bool // the groups of ScriptUser count too
+	SymlinkPaths                                    bool // use_symlink_paths
+	LogFailures                                     bool // checker_log_all_failures
 
 	said    said
 	minGARP bool // vrrp_min_garp

@@ -46,6 +46,7 @@ type Script struct {
 	Reverse           bool
 	// User and Group to run as; script_user unless said otherwise.
 	User, Group string
+	Groups      bool // the user's other groups count too
 
 	end Pos
 }

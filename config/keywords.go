@@ -32,9 +32,13 @@ var globalKeywords = map[string]setter[Global]{
 	"vrrp_mcast_group4":      decodeGroup(func(g *Global) *netip.Addr { return &g.MulticastGroup4 }),
 	"vrrp_mcast_group6":      decodeGroup(func(g *Global) *netip.Addr { return &g.MulticastGroup6 }),
 	"enable_script_security": flag(func(g *Global) *bool { return &g.ScriptSecurity }),
-	"script_user":            func(_ *decoder, n *Node, g *Global) { g.ScriptUser, g.ScriptGroup = userGroup(n) },
-	"vrrp_strict":            givenFlag(func(g *Global) **bool { return &g.said.strict }),
-	"dynamic_interfaces":     flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
+	"script_user": func(_ *decoder, n *Node, g *Global) {
+		g.ScriptUser, g.ScriptGroup, g.ScriptGroups = userGroup(n)
+	},
+	"use_symlink_paths":        flag(func(g *Global) *bool { return &g.SymlinkPaths }),
+	"checker_log_all_failures": flag(func(g *Global) *bool { return &g.LogFailures }),
+	"vrrp_strict":              givenFlag(func(g *Global) **bool { return &g.said.strict }),
+	"dynamic_interfaces":       flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
 }
 
 // sslKeywords are the client's part. The rest has no effect, which is told.
@@ -83,28 +87,23 @@ func init() { // the tables refer to each other
 		"virtual_server_group": decodeServerGroup,
 		"vrrp_sync_group":      decodeSyncGroup,
 		"vrrp_script":          decodeScript,
-		"track_file":           decodeNamed("file"),
-		"vrrp_track_file":      decodeNamed("file"),
-		"vrrp_track_process":   decodeNamed("process"),
+		"track_file":           decodeTrackFile,
+		"vrrp_track_file":      decodeTrackFile,
+		"vrrp_track_process":   decodeTrackProcess,
 		"bfd_instance":         decodeBFD,
 	}
-	setDecoded("", topKeywords, "track_file", "vrrp_track_file", "vrrp_track_process")
+	setDecoded("", topKeywords)
+	setDecoded("track_file", fileKeywords)
+	setDecoded("vrrp_track_file", fileKeywords)
+	setDecoded("vrrp_track_process", processKeywords)
 	setDecoded("SSL", sslKeywords)
 	setDecoded("global_defs", globalKeywords, "dynamic_interfaces")
-	setDecoded("vrrp_instance", instanceKeywords, "use_vmac", "use_ipvlan", "track_file", "track_process")
+	setDecoded("vrrp_instance", instanceKeywords, "use_vmac", "use_ipvlan")
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_instance/auth_hmac", hmacKeywords)
 	setDecoded("vrrp_script", scriptKeywords)
-	setDecoded("vrrp_sync_group", syncKeywords, "track_file", "track_process")
+	setDecoded("vrrp_sync_group", syncKeywords)
 	setDecoded("bfd_instance", bfdKeywords)
 	initServers()
 	initNotifications()
-}
-
-// decodeNamed remembers what can be tracked.
-func decodeNamed(kind string) setter[Config] {
-	return func(d *decoder, n *Node, c *Config) {
-		c.Trackers = append(c.Trackers, Tracker{n.Pos, kind, n.Words[1].Text})
-		d.descend(n)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +29,8 @@ func withPolicy[T any](table map[string]setter[T], policyOf func(*T) *policy, na
 	return table
 }
 
-// checkKinds are all checkers; the first so many run here.
+// checkKinds are all checkers.
 var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "MISC_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "BFD_CHECK", "FILE_CHECK"}
-
-const checksThatRun = 9
 
 // checkTable has what the checkers have in common, and what some have.
 func checkTable(kind string) map[string]setter[Check] {
@@ -47,13 +44,15 @@ func checkTable(kind string) map[string]setter[Check] {
 			}
 			c.Source = d.v.addr
 		},
-		"bind_port":    number(func(c *Check) *int { return &c.SourcePort }),
-		"bind_if":      text(func(c *Check) *string { return &c.Interface }),
-		"fwmark":       func(d *decoder, _ *Node, c *Check) { c.Mark = uint32(d.v.number) },
-		"virtualhost":  text(func(c *Check) *string { return &c.virtualhost }),
-		"misc_path":    func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
-		"user":         func(_ *decoder, n *Node, c *Check) { c.User, c.Group = userGroup(n) },
-		"misc_timeout": func(d *decoder, _ *Node, c *Check) { c.timed = time.Duration(d.v.number) * time.Second },
+		"bind_port":        number(func(c *Check) *int { return &c.SourcePort }),
+		"bind_if":          text(func(c *Check) *string { return &c.Interface }),
+		"fwmark":           func(d *decoder, _ *Node, c *Check) { c.Mark = uint32(d.v.number) },
+		"virtualhost":      text(func(c *Check) *string { return &c.virtualhost }),
+		"misc_path":        func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
+		"user":             func(_ *decoder, n *Node, c *Check) { c.User, c.Group, c.Groups = userGroup(n) },
+		"misc_dynamic":     func(_ *decoder, _ *Node, c *Check) { c.Dynamic = true },
+		"log_all_failures": func(d *decoder, _ *Node, c *Check) { c.logFailures = new(d.v.flag) },
+		"misc_timeout":     func(d *decoder, _ *Node, c *Check) { c.timed = time.Duration(d.v.number) * time.Second },
 		"require_reply": func(_ *decoder, n *Node, c *Check) {
 			c.Reply = true
 			c.Pattern, c.Mask = octets(n.Values())
@@ -96,6 +95,9 @@ func checkTable(kind string) map[string]setter[Check] {
 		delete(table, "bind_port")
 	case "FILE_CHECK":
 		table["track_file"] = checkTracks("file")
+		table["weight"] = func(d *decoder, n *Node, c *Check) {
+			c.Weight, c.Reverse, c.hasWeight = d.trackWeight(n.Values(), 1<<31-1)
+		}
 	case "BFD_CHECK":
 		table["name"] = checkTracks("bfd")
 	}
@@ -182,18 +184,8 @@ func (d *decoder) finishURL(u *URL) {
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
 	c := &Check{Pos: n.Pos, Kind: n.Keyword(), end: n.End}
-	c.Runs = slices.Contains(checkKinds[:checksThatRun], c.Kind)
 	c.ip = r.Addr.Addr()
-	if c.Runs {
-		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
-	} else { // it is only looked at
-		before := d.cfg.Effective
-		d.quiet++
-		decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
-		d.quiet--
-		d.cfg.Accepted += d.cfg.Effective - before
-		d.cfg.Effective = before
-	}
+	decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
 	r.Checks = append(append(r.Checks, c), d.hostChecks(c)...)
 }
 

@@ -93,8 +93,8 @@ func initServers() {
 		realKeywords[kind] = decodeCheck
 		checkKeywords[kind] = checkTable(kind)
 	}
-	setDecoded("virtual_server/real_server", realKeywords, checkKinds[checksThatRun:]...)
-	for _, kind := range checkKinds[:checksThatRun] {
+	setDecoded("virtual_server/real_server", realKeywords)
+	for _, kind := range checkKinds {
 		setDecoded("virtual_server/real_server/"+kind, checkKeywords[kind])
 		setDecoded("virtual_server/real_server/"+kind+"/url", urlKeywords, "regex_stack")
 	}

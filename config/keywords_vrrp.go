@@ -171,11 +171,12 @@ func decodeScript(d *decoder, n *Node, c *Config) {
 }
 
 var scriptKeywords = map[string]setter[Script]{
-	"script":   func(d *decoder, _ *Node, s *Script) { s.Command, s.Args = d.v.script, arguments(d.v.script) },
-	"interval": timer(func(s *Script) *time.Duration { return &s.Interval }),
-	"timeout":  seconds(func(s *Script) *time.Duration { return &s.Timeout }),
-	"rise":     number(func(s *Script) *int { return &s.Rise }),
-	"fall":     number(func(s *Script) *int { return &s.Fall }),
-	"weight":   func(d *decoder, n *Node, s *Script) { s.Weight, s.Reverse, _ = d.trackWeight(n.Values(), 254) },
-	"user":     func(_ *decoder, n *Node, s *Script) { s.User, s.Group = userGroup(n) },
+	"script":    func(d *decoder, _ *Node, s *Script) { s.Command, s.Args = d.v.script, arguments(d.v.script) },
+	"interval":  timer(func(s *Script) *time.Duration { return &s.Interval }),
+	"timeout":   seconds(func(s *Script) *time.Duration { return &s.Timeout }),
+	"rise":      number(func(s *Script) *int { return &s.Rise }),
+	"fall":      number(func(s *Script) *int { return &s.Fall }),
+	"weight":    func(d *decoder, n *Node, s *Script) { s.Weight, s.Reverse, _ = d.trackWeight(n.Values(), 254) },
+	"user":      func(_ *decoder, n *Node, s *Script) { s.User, s.Group, s.Groups = userGroup(n) },
+	"init_fail": func(*decoder, *Node, *Script) {}, // every script counts as failed until its first success
 }

@@ -1,7 +1,5 @@
 package config
 
-import "strings"
-
 // loss is what a file loses by a keyword that has no effect here.
 type loss struct {
 	severity    Severity
@@ -37,9 +35,8 @@ var losses = map[string]loss{
 
 	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
-	"no_accept":    {Warning, ": traffic to the virtual addresses is accepted", "", false},
-	"ha_suspend":   {Warning, ": checks run whoever holds the address", "", false},
-	"misc_dynamic": {Warning, ": any exit status but 0 is a failure", "", false},
+	"no_accept":  {Warning, ": traffic to the virtual addresses is accepted", "", false},
+	"ha_suspend": {Warning, ": checks run whoever holds the address", "", false},
 }
 
 func loses(k *Keyword) loss {
@@ -47,10 +44,6 @@ func loses(k *Keyword) loss {
 		return l
 	}
 	switch {
-	case k.Block == "virtual_server/real_server" && k.Kind == "block":
-		return loss{Warning, ": this check cannot take the server out", "use one of " + strings.Join(checkKinds[:checksThatRun], ", "), false}
-	case strings.HasPrefix(k.Name, "track_"):
-		return loss{Warning, ": it cannot move an instance", "", false}
 	case k.Name == "regex_stack":
 		return loss{Note, ": there is no stack to size", "", false}
 	case k.Block == "SSL" && k.Name == "ca":

@@ -20,7 +20,7 @@ func (d *decoder) resolve() {
 		s.Interval, s.Rise, s.Fall = cmp.Or(s.Interval, time.Second), cmp.Or(s.Rise, 1), cmp.Or(s.Fall, 1)
 		s.Timeout = cmp.Or(s.Timeout, s.Interval)
 		if s.User == "" {
-			s.User, s.Group = g.ScriptUser, g.ScriptGroup
+			s.User, s.Group, s.Groups = g.ScriptUser, g.ScriptGroup, g.ScriptGroups
 		}
 	}
 }
@@ -54,8 +54,12 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 			if c.TLS.Certificate == "" {
 				c.TLS.Certificate, c.TLS.Key = d.cfg.ClientCertificate, d.cfg.ClientKey
 			}
-			if c.Kind == "MISC_CHECK" {
+			c.LogFailures = first(d.cfg.Global.LogFailures, c.logFailures)
+			switch c.Kind {
+			case "MISC_CHECK":
 				c.resolveScript(d.cfg.Global)
+			case "FILE_CHECK":
+				c.resolveFile(d.cfg.Files)
 			}
 		}
 	}
@@ -196,11 +200,25 @@ func first[V any](fallback V, said ...*V) V {
 	return fallback
 }
 
+// resolveFile finds the file, and takes its weight unless the check has its own.
+func (c *Check) resolveFile(files []*TrackFile) {
+	for _, f := range files {
+		if f.Name != c.Tracks {
+			continue
+		}
+		c.Path = f.Path
+		if !c.hasWeight {
+			c.Weight, c.Reverse = f.Weight, f.Reverse
+		}
+		return
+	}
+}
+
 // resolveScript gives a script the time of a delay loop, unless it has its own.
 func (c *Check) resolveScript(g Global) {
 	c.ConnectTimeout = cmp.Or(c.timed, c.DelayLoop)
 	if c.User == "" {
-		c.User, c.Group = g.ScriptUser, g.ScriptGroup
+		c.User, c.Group, c.Groups = g.ScriptUser, g.ScriptGroup, g.ScriptGroups
 	}
 }
 

@@ -76,7 +76,7 @@ var lintRules = []Rule{
 		Why: "With retry 0 a single lost packet takes a server out, and all its clients with it.",
 		Fix: "use retry 1 or more",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Retry == 0 && c.Kind != "MISC_CHECK" && c.Kind != "FILE_CHECK" && c.Kind != "BFD_CHECK" && c.first {
+			if c.Retry == 0 && !c.local() && c.first {
 				l.say(c.Pos, "one failure takes the server out")
 			}
 		},
@@ -471,5 +471,10 @@ func (l *linter) weight(t Track) int {
 			return s.Weight
 		}
 	}
-	return 0
+	for _, p := range l.cfg.Processes {
+		if t.Kind == "process" && p.Name == t.Name {
+			return p.Weight
+		}
+	}
+	return 0 // that of a file depends on what is in it
 }

@@ -77,13 +77,19 @@ type RealServer struct {
 type Check struct {
 	Pos
 	Kind string // TCP_CHECK, HTTP_GET, ...
-	// Runs says that there is such a checker here.
-	Runs bool
 	// Command are the words of misc_path; Args are the program and its arguments, which are in the first of them. User and
 	// Group are script_user unless said otherwise. Tracks is what a FILE_CHECK or BFD_CHECK names.
 	Command, Args []string
 	User, Group   string
+	Groups        bool // the user's other groups count too
+	Dynamic       bool // misc_dynamic
 	Tracks        string
+	// Path is the file of a FILE_CHECK; Weight and Reverse are its own, or those of the track_file.
+	Path    string
+	Weight  int
+	Reverse bool
+	// LogFailures is log_all_failures, or checker_log_all_failures.
+	LogFailures bool
 	// Protocol is the http_protocol of an HTTP_GET or SSL_GET, 1.0 unless said otherwise.
 	Protocol string
 	// SNI says that a SSL_GET sends the name that it asks for: ServerName (sni_name), or without one the url's virtualhost.
@@ -118,7 +124,9 @@ type Check struct {
 	ip          netip.Addr
 	port        int
 	timed       time.Duration // misc_timeout
-	first       bool          // of its kind in its service
+	hasWeight   bool
+	logFailures *bool
+	first       bool // of its kind in its service
 	end         Pos
 	hosts       []*Node // of a SMTP_CHECK
 	virtualhost string

@@ -339,7 +339,7 @@ func (v *VirtualServer) hasFamily(is6 bool) bool {
 // validateConnection looks at how a check connects.
 func (d *decoder) validateConnection(c *Check) {
 	a := c.Addr.Addr()
-	if a.Is6() && a.IsLinkLocalUnicast() && c.Interface == "" && c.Runs && c.Kind != "MISC_CHECK" {
+	if a.Is6() && a.IsLinkLocalUnicast() && c.Interface == "" && !c.local() {
 		d.errorf(c.Pos, "missing-keyword", "add bind_if IF", "%s of the link-local address %v needs an interface to ask by", c.Kind, a)
 	}
 	if c.SourcePort != 0 && !c.Source.IsValid() {
@@ -378,6 +378,11 @@ func (d *decoder) validateCheck(c *Check) {
 			d.errorf(c.end, "missing-keyword", "", "%s of line %d has nothing to look at", c.Kind, c.Line)
 		}
 	}
+}
+
+// local says that the check connects to nowhere.
+func (c *Check) local() bool {
+	return c.Kind == "MISC_CHECK" || c.Kind == "FILE_CHECK" || c.Kind == "BFD_CHECK"
 }
 
 // String names the virtual server as its block does.

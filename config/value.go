@@ -308,13 +308,14 @@ func numericEscape(text string) (code byte, length int) {
 	return 0, 0
 }
 
-// userGroup reads USER [[:]GROUP].
-func userGroup(n *Node) (user, group string) {
+// userGroup reads USER [[:]GROUP]. The colon says that the groups that USER is in count too.
+func userGroup(n *Node) (user, group string, groups bool) {
 	user = n.Words[1].Text
-	if len(n.Words) > 2 {
-		group = strings.TrimPrefix(n.Words[2].Text, ":")
+	for _, w := range n.Words[2:] {
+		groups = groups || strings.HasPrefix(w.Text, ":")
+		group += strings.TrimPrefix(w.Text, ":")
 	}
-	return user, group
+	return user, group, groups
 }
 
 // octets reads hexadecimal octets. Of an x the mask has no bits.

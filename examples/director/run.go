@@ -26,6 +26,7 @@ type director struct {
 	tableErr   error      // why there is none, when services would want it
 	controller *holdfast.Controller
 	observer   *observe.Observer
+	loaded     bool // once
 }
 
 func runCommand(args []string, stderr io.Writer) int {
@@ -129,6 +130,12 @@ func (d *director) load(ctx context.Context) (int, error) {
 	}
 	if len(r.spec.Services) > 0 && d.table == nil && d.tableErr != nil {
 		return exitFailed, d.tableErr
+	}
+	if !d.loaded {
+		if err := holdfast.InitFiles(r.cfg); err != nil {
+			d.log.Error("a track_file starts as 0", "error", err)
+		}
+		d.loaded = true
 	}
 	if err := d.controller.Apply(ctx, r.spec); err != nil {
 		return exitFailed, fmt.Errorf("%w: %w", errPartly, err)
