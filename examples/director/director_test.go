@@ -87,7 +87,6 @@ func TestExitStatuses(t *testing.T) {
 		{"explain a b", 2, "one BLOCK/KEYWORD"},
 		{"run", 2, "no file"},
 		{"run -f " + broken, 1, "did you mean interface?"},
-		{"run -f " + sound + " --ipvs relay", 2, "relay"},
 		{"run -f " + sound + " --ipvs magic", 2, "auto, kernel, relay and none exist"},
 		{"run -f " + sound + " --log-format xml", 2, "text and json exist"},
 		{"run -f /nonexistent.conf --ipvs none", 2, "no such file"},

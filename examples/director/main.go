@@ -24,7 +24,8 @@ const usage = `usage:
   director run -f FILE [-i ID] [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
         runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly.
         --status ADDR serves what is in force over HTTP: / for people, /status as JSON, /plan for director plan
-        --ipvs auto takes the kernel's table if there is one; none runs the checks and balances nothing
+        --ipvs auto takes the kernel's table if there is one, else the relay, which passes connections on in user space; kernel
+        and relay insist; none runs the checks and balances nothing
   director check [--json] [-v] [-i ID] FILE
         says what is wrong with FILE and what brings services down; exit 1 on errors. -v lists what has no effect here
   director plan [--status ADDR] [-i ID] FILE

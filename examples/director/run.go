@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs"
+	"github.com/holdfast-lb/holdfast/ipvs/relay"
 	"github.com/holdfast-lb/holdfast/observe"
 )
 
@@ -23,7 +24,9 @@ type director struct {
 	loader     config.Loader
 	log        *slog.Logger
 	table      ipvs.Table // nil when nothing is balanced
-	tableErr   error      // why there is none, when services would want it
+	tableErr   error      // why it is not the kernel's
+	ledger     string     // of the kernel's table
+	told       bool       // that the relay balances
 	controller *holdfast.Controller
 	observer   *observe.Observer
 	loaded     bool // once
@@ -46,7 +49,7 @@ func runCommand(args []string, stderr io.Writer) int {
 	}
 	d := &director{file: *file, loader: config.Loader{ConfigID: *id}, log: logger}
 	if err == nil {
-		d.table, d.tableErr, err = openTable(*mode)
+		err = d.openTable(*mode)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
@@ -69,32 +72,49 @@ func newLogger(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format %s: text and json exist", format)
 }
 
-// openTable opens the table that the mode asks for. missing says why there is none: it matters once there are services.
-func openTable(mode string) (table ipvs.Table, missing, err error) {
+// openTable opens the table that the mode asks for. d.tableErr says why there is none, or why it is the relay: it matters once
+// there are services.
+func (d *director) openTable(mode string) error {
 	switch mode {
 	case "none":
-		return nil, nil, nil
-	case "auto", "kernel":
+		return nil
 	case "relay":
-		return nil, nil, fmt.Errorf("--ipvs relay: %w: use kernel or none", errors.ErrUnsupported)
+		d.table = relay.New(relay.Options{Logger: d.log})
+		return nil
+	case "auto", "kernel":
 	default:
-		return nil, nil, fmt.Errorf("--ipvs %s: auto, kernel, relay and none exist", mode)
+		return fmt.Errorf("--ipvs %s: auto, kernel, relay and none exist", mode)
 	}
-	err = ipvs.EnsureModule()
+	err := ipvs.EnsureModule()
 	if err == nil {
 		var client *ipvs.Client
 		if client, err = ipvs.Open(ipvs.ClientOptions{}); err == nil {
-			return client, nil, nil
+			d.table, d.ledger = client, ledgerOf(d.file)
+			return nil
 		}
 	}
-	return nil, fmt.Errorf("%w; with --ipvs none checks run and nothing is balanced", err), nil
+	d.tableErr = err
+	if mode == "auto" && errors.Is(err, errors.ErrUnsupported) {
+		d.table = relay.New(relay.Options{Logger: d.log})
+	}
+	return nil
+}
+
+// tellRelay says loudly, once, that services are not the kernel's.
+func (d *director) tellRelay() {
+	if _, isRelay := d.table.(*relay.Relay); !isRelay || d.told {
+		return
+	}
+	d.told = true
+	d.log.Warn("THE RELAY IN USER SPACE BALANCES, NOT THE KERNEL: real servers see this host's address in place of the client's; "+
+		"--ipvs kernel refuses to start like this", "error", d.tableErr)
 }
 
 func (d *director) run(statusAddr string) int {
 	if d.table != nil {
 		defer d.table.Close()
 	}
-	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table, Ledger: ledgerOf(d.file)})
+	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table, Ledger: d.ledger})
 	d.observer = observe.New(d.controller, observe.Options{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -129,7 +149,10 @@ func (d *director) load(ctx context.Context) (int, error) {
 		return code, err
 	}
 	if len(r.spec.Services) > 0 && d.table == nil && d.tableErr != nil {
-		return exitFailed, d.tableErr
+		return exitFailed, fmt.Errorf("%w; --ipvs relay balances in user space, with --ipvs none checks run and nothing is balanced", d.tableErr)
+	}
+	if len(r.spec.Services) > 0 {
+		d.tellRelay()
 	}
 	if !d.loaded {
 		if err := holdfast.InitFiles(r.cfg); err != nil {
