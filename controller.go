@@ -378,6 +378,9 @@ func (c *Controller) instanceChanged(t vrrp.Transition) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if of, ok := c.group.started(e); ok {
+		c.events.publish(of)
+	}
 	c.events.publish(e)
 	if of, ok := c.group.changed(e); ok {
 		c.events.publish(of)

@@ -33,6 +33,17 @@ func newGroups(instances []vrrp.Instance, old groups) groups {
 	return g
 }
 
+// started is the event of a group whose first member has started: as keepalived, the group is said to be in that state before
+// any member is.
+func (g *groups) started(e Event) (Event, bool) {
+	name, ok := g.of[e.Object]
+	if _, told := g.told[name]; !ok || told || e.From != "INIT" {
+		return Event{}, false
+	}
+	g.told[name] = e.To
+	return groupEvent(e, name, "", fmt.Sprintf("it starts with %s", e.Object)), true
+}
+
 // changed takes the change of an instance. When it brings its whole group into one state, that is an event.
 func (g *groups) changed(e Event) (Event, bool) {
 	name, ok := g.of[e.Object]
@@ -50,8 +61,9 @@ func (g *groups) changed(e Event) (Event, bool) {
 		return Event{}, false
 	}
 	g.told[name] = e.To
-	return Event{
-		Time: e.Time, Kind: EventGroup, Object: name, From: from, To: e.To, Took: e.Took,
-		Reason: fmt.Sprintf("all of its members are %s, the last of them %s: %s", e.To, e.Object, e.Reason),
-	}, true
+	return groupEvent(e, name, from, fmt.Sprintf("all of its members are %s, the last of them %s: %s", e.To, e.Object, e.Reason)), true
+}
+
+func groupEvent(e Event, name, from, reason string) Event {
+	return Event{Time: e.Time, Kind: EventGroup, Object: name, From: from, To: e.To, Took: e.Took, Reason: reason}
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/notify"
 	"github.com/holdfast-lb/holdfast/ipvs"
@@ -18,6 +20,7 @@ type pipe struct {
 	spec   FIFO
 	fifo   *notify.FIFO
 	cancel context.CancelFunc // ends the reader
+	closed atomic.Bool        // the reader may end by itself now
 }
 
 // openFIFOs brings the FIFOs in use to those that are wished for. n.mu is held.
@@ -51,7 +54,7 @@ func (n *notifier) openFIFO(f FIFO) (*pipe, error) {
 	var reading context.Context
 	reading, p.cancel = context.WithCancel(context.Background())
 	if f.Reader != nil {
-		n.readers.Go(func() { n.read(reading, p.spec) })
+		n.readers.Go(func() { n.read(reading, p) })
 	}
 	var err error
 	if p.fifo, err = notify.OpenFIFO(f.Path, f.User, f.Group); err != nil {
@@ -62,20 +65,24 @@ func (n *notifier) openFIFO(f FIFO) (*pipe, error) {
 }
 
 // read runs a reader until it ends or is ended.
-func (n *notifier) read(ctx context.Context, f FIFO) {
-	err := n.run(ctx, f.Reader.command(f.Path))
-	if ctx.Err() != nil {
+func (n *notifier) read(ctx context.Context, p *pipe) {
+	err := n.run(ctx, p.spec.Reader.command(p.spec.Path))
+	if p.closed.Load() {
 		return
 	}
 	if err == nil {
 		err = errors.New("it ended by itself")
 	}
-	n.lost("reader of FIFO "+f.Path, err)
+	n.lost("reader of FIFO "+p.spec.Path, err)
 }
+
+// readerMercy is how long a reader has for what is left in the pipe, whose end it sees.
+const readerMercy = time.Second
 
 // closeFIFO does not wait for the reader.
 func (n *notifier) closeFIFO(p *pipe) {
-	p.cancel()
+	p.closed.Store(true)
+	time.AfterFunc(readerMercy, p.cancel)
 	if p.fifo == nil {
 		return
 	}

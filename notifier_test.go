@@ -251,7 +251,7 @@ func TestFIFOLines(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		vrrp, lvs, all := readFIFO(t, spec.Notify.FIFOs[0]), readFIFO(t, spec.Notify.FIFOs[1]), readFIFO(t, spec.Notify.FIFOs[2])
-		wantLines(t, "vrrp", vrrp, `INSTANCE "A" BACKUP 100`, `INSTANCE "B" BACKUP 120`, `GROUP "G" BACKUP 0`,
+		wantLines(t, "vrrp", vrrp, `GROUP "G" BACKUP 0`, `INSTANCE "A" BACKUP 100`, `INSTANCE "B" BACKUP 120`,
 			`INSTANCE "A" MASTER 100`, `INSTANCE "B" MASTER 120`, `GROUP "G" MASTER 0`, `INSTANCE "A" MASTER_PRIORITY 110`)
 		wantLines(t, "lvs", lvs, "VS [10.0.0.100]:tcp:80 UP", "RS [10.0.0.11]:tcp:80 [10.0.0.100]:tcp:80 DOWN", "VS [10.0.0.100]:tcp:80 DOWN")
 		if len(all) != len(vrrp)+len(lvs) {
