@@ -202,3 +202,80 @@ func same(t *testing.T, what string, of map[string][]string) {
 		t.Errorf("%s of director:\n%s\nof keepalived:\n%s", what, strings.Join(of["director"], "\n"), strings.Join(of["keepalived"], "\n"))
 	}
 }
+
+const servicesTold = `
+global_defs {
+    script_user root
+    rs_init_notifies
+    lvs_notify_fifo DIR/lvs
+}
+virtual_server 10.9.0.100 80 {
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    delay_loop 1
+    retry 1
+    delay_before_retry 1
+    warmup 0
+    quorum 2
+    quorum_up "DIR/told quorum up"
+    quorum_down "DIR/told quorum down"
+    real_server 10.9.0.1 8081 {
+        notify_up "DIR/told first up"
+        notify_down "DIR/told first down"
+        TCP_CHECK { }
+    }
+    real_server 10.9.0.1 8082 {
+        notify_up "DIR/told second up"
+        notify_down "DIR/told second down"
+        TCP_CHECK { }
+    }
+}
+virtual_server fwmark 7 {
+    lb_algo rr
+    lb_kind NAT
+    delay_loop 1
+    warmup 0
+    omega
+    sorry_server 10.9.0.1 8083
+    real_server 10.9.0.1 8081 {
+        TCP_CHECK { }
+    }
+}
+`
+
+// TestKernelServicesAreToldAsKeepalivedDoes is the same with services, which need a table.
+func TestKernelServicesAreToldAsKeepalivedDoes(t *testing.T) {
+	if !lab.Kernel(t) {
+		return
+	}
+	lab.Need(t, "ip", "keepalived")
+	told, lines := make(map[string][]string), make(map[string][]string)
+	for _, name := range []string{"keepalived", "director"} {
+		n := newNarrator(t, name)
+		all := n.read(t, "lvs")
+		first, second := n.host.Listen("10.9.0.1:8081"), n.host.Listen("10.9.0.1:8082")
+		n.start(t, servicesTold)
+		n.hears(t, "told", "quorum up")
+		first.Close()
+		n.hears(t, "told", "quorum down")
+		first = n.host.Listen("10.9.0.1:8081")
+		within(t, 20*time.Second, "quorum is back", func() bool { return strings.Count(n.heard("told"), "quorum up") == 2 })
+		second.Close()
+		n.hears(t, "told", "second down")
+		gone, _, _ := strings.Cut(servicesTold, "    real_server 10.9.0.1 8082")
+		_, rest, _ := strings.Cut(servicesTold, "virtual_server fwmark")
+		n.write(t, gone+"}\nvirtual_server fwmark"+rest)
+		if err := n.process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		within(t, 20*time.Second, "what is left is enough", func() bool { return strings.Count(n.heard("told"), "quorum up") == 3 })
+		n.process.Stop()
+		first.Close()
+		lines[name] = strings.Split(all(), "\n")
+		told[name] = strings.Split(n.heard("told"), "\n")
+		slices.Sort(told[name])
+	}
+	same(t, "arguments", told)
+	same(t, "lines", lines)
+}
