@@ -42,7 +42,7 @@ func startDirector(t *testing.T, h *lab.Host, file string, flags ...string) *lab
 	return p
 }
 
-func says(t *testing.T, p *lab.Process, text string) {
+func says(t testing.TB, p *lab.Process, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -52,7 +52,7 @@ func says(t *testing.T, p *lab.Process, text string) {
 }
 
 // within polls a condition and returns how long it took to be met.
-func within(t *testing.T, limit time.Duration, what string, met func() bool) time.Duration {
+func within(t testing.TB, limit time.Duration, what string, met func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	ticker := time.NewTicker(5 * time.Millisecond)

@@ -1,8 +1,11 @@
 package lab
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mdlayher/packet"
@@ -36,24 +39,47 @@ func (h *Host) Capture() *Capture {
 		c.conn, err = packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, nil)
 		return err
 	}))
-	go c.collect()
+	raw, err := c.conn.SyscallConn()
+	h.net.must(err)
+	control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) })
+	h.net.must(errors.Join(control, err))
+	go c.collect(raw)
 	h.net.t.Cleanup(func() { c.Stop() })
 	return c
 }
 
-func (c *Capture) collect() {
+func (c *Capture) collect(raw syscall.RawConn) {
 	defer close(c.done)
-	buf := make([]byte, 1<<16)
+	buf, control := make([]byte, 1<<16), make([]byte, 64)
 	for {
-		n, _, err := c.conn.ReadFrom(buf)
+		f, err := receive(raw, buf, control)
 		if err != nil {
 			return
 		}
-		f := Frame{At: time.Now(), Data: append([]byte(nil), buf[:n]...)}
 		c.mu.Lock()
 		c.frames = append(c.frames, f)
 		c.mu.Unlock()
 	}
+}
+
+// receive waits for a frame; its time is the kernel's, which does not depend on when we come to read it.
+func receive(raw syscall.RawConn, buf, control []byte) (f Frame, err error) {
+	var n, m int
+	wait := raw.Read(func(fd uintptr) bool {
+		n, m, _, _, err = unix.Recvmsg(int(fd), buf, control, unix.MSG_DONTWAIT)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	if err = errors.Join(wait, err); err != nil {
+		return f, err
+	}
+	f = Frame{At: time.Now(), Data: append([]byte(nil), buf[:n]...)}
+	messages, err := unix.ParseSocketControlMessage(control[:m])
+	for _, c := range messages {
+		if c.Header.Level == unix.SOL_SOCKET && c.Header.Type == unix.SCM_TIMESTAMPNS && len(c.Data) >= 16 {
+			f.At = time.Unix(int64(binary.NativeEndian.Uint64(c.Data)), int64(binary.NativeEndian.Uint64(c.Data[8:])))
+		}
+	}
+	return f, err
 }
 
 // Frames are those collected so far.

@@ -198,6 +198,9 @@ func (h *Host) Addrs() (addrs []netip.Prefix) {
 			return err
 		}
 		list, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		for errors.Is(err, netlink.ErrDumpInterrupted) {
+			list, err = netlink.AddrList(link, netlink.FAMILY_ALL)
+		}
 		for _, a := range list {
 			if p, ok := prefixOf(a.IPNet); ok {
 				addrs = append(addrs, p)
