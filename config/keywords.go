@@ -39,6 +39,10 @@ var globalKeywords = map[string]setter[Global]{
 	"checker_log_all_failures": flag(func(g *Global) *bool { return &g.LogFailures }),
 	"vrrp_strict":              givenFlag(func(g *Global) **bool { return &g.said.strict }),
 	"dynamic_interfaces":       flag(func(g *Global) *bool { return &g.DynamicInterfaces }),
+	"state_dump_file":          text(func(g *Global) *string { return &g.StateDumpFile }),
+	"stats_dump_file":          text(func(g *Global) *string { return &g.StatsDumpFile }),
+	"json_dump_file":           text(func(g *Global) *string { return &g.JSONDumpFile }),
+	"json_version":             number(func(g *Global) *int { return &g.JSONVersion }),
 }
 
 // sslKeywords are the client's part. The rest has no effect, which is told.

@@ -2,7 +2,12 @@ module github.com/holdfast-lb/holdfast/examples
 
 go 1.26.0
 
-require github.com/holdfast-lb/holdfast v0.0.0
+require (
+	github.com/coreos/go-systemd/v22 v22.7.0
+	github.com/holdfast-lb/holdfast v0.0.0
+	github.com/spf13/pflag v1.1.0
+	golang.org/x/term v0.47.0
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -31,7 +36,7 @@ require (
 	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0 // indirect
 )
 

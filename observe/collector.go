@@ -287,8 +287,8 @@ func seconds(t time.Time) float64 {
 	return float64(t.UnixNano()) / 1e9
 }
 
-// buildVersion is what the Go build recorded of the program.
-func buildVersion() string {
+// BuildVersion is what the Go build recorded of the program: the revision, or the module's version.
+func BuildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -55,7 +55,7 @@ func New(c Controller, o Options) *Observer {
 		o.Name, _ = os.Hostname()
 	}
 	if o.Version == "" {
-		o.Version = buildVersion()
+		o.Version = BuildVersion()
 	}
 	if o.History == 0 {
 		o.History = 1000

@@ -44,7 +44,9 @@ func (o *Observer) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.follow(r.Context(), live)
+	if r.URL.Query().Get("follow") != "0" {
+		s.follow(r.Context(), live)
+	}
 }
 
 // lastSeen is the number of the last event that the reader has: of the header when it reconnects, of ?after= when it wants

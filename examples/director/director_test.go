@@ -143,7 +143,7 @@ func TestCheckJSON(t *testing.T) {
 
 // running is a director on a LAN and a table in memory.
 func running(t *testing.T, text string) (*director, *httptest.Server) {
-	d := &director{file: file(t, text), log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
+	d := &director{options: options{file: file(t, text)}, log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
 	d.controller = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("192.0.2.1"), Table: d.table})
 	d.observer = observe.New(d.controller, observe.Options{})
 	if _, err := d.load(t.Context()); err != nil {
@@ -162,6 +162,18 @@ func running(t *testing.T, text string) (*director, *httptest.Server) {
 	server := httptest.NewServer(d.statusHandler())
 	t.Cleanup(server.Close)
 	return d, server
+}
+
+// controlled serves the director's control socket until the test ends.
+func controlled(t *testing.T, d *director) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "control.sock")
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	if err := d.serveControl(ctx, socket); err != nil {
+		t.Fatal(err)
+	}
+	return socket
 }
 
 func TestPlanAgainstARunningDirector(t *testing.T) {

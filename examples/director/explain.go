@@ -95,11 +95,11 @@ func explainRule(code string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-func printIndented(w io.Writer, v any) {
+func printIndented(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	e.Encode(v)
+	return e.Encode(v)
 }
 
 // within says whether a path ends with the topic, or has it as a block.

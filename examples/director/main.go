@@ -1,11 +1,6 @@
 // Command director runs a keepalived.conf: it holds the virtual IPs, keeps the kernel's load balancer and throws sick
-// servers out.
-//
-//	director run -f FILE [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
-//	director check [--json] [-v] FILE
-//	director plan [--status ADDR] FILE
-//	director fmt [-w] FILE
-//	director explain [--json] [BLOCK/KEYWORD | lint/CODE]
+// servers out. Other commands read such files, and talk to a running director. It takes keepalived's own flags too, so that
+// it drops into the place of keepalived in a unit file.
 //
 // Exit status: 0 done, 1 the file has errors or the work failed, 2 usage or unreadable file.
 package main
@@ -21,11 +16,17 @@ import (
 )
 
 const usage = `usage:
-  director run -f FILE [-i ID] [--status ADDR] [--ipvs auto|kernel|relay|none] [--log-format text|json] [-v]
-        runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly.
-        --status ADDR serves what is in force over HTTP: / for people, /status as JSON, /plan for director plan
+  director run -f FILE [-i ID] [--status ADDR] [--control SOCKET] [--ipvs auto|kernel|relay|none] [--log-format text|json] [--pid FILE] [-v]
+        runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly; SIGUSR1, SIGUSR2 and SIGRTMIN+2 write
+        state, statistics and JSON as keepalived does
+        --status ADDR serves what is in force over HTTP: / is a live page for browsers and text for others, /status is JSON,
+        /metrics is for Prometheus, /events tells what happens, /plan is for director plan
+        --control SOCKET serves the same and the verbs below to those who may open the socket
         --ipvs auto takes the kernel's table if there is one, else the relay, which passes connections on in user space; kernel
         and relay insist; none runs the checks and balances nothing
+  director -f FILE [-n] [-l] [-D] [-P] [-C] [-t] [-d] [-i ID] [-p PIDFILE] ...
+        the same with keepalived's flags; --signum=NAME tells a signal's number
+
   director check [--json] [-v] [-i ID] FILE
         says what is wrong with FILE and what brings services down; exit 1 on errors. -v lists what has no effect here
   director plan [--status ADDR] [-i ID] FILE
@@ -34,8 +35,21 @@ const usage = `usage:
         prints FILE in its canonical layout, or with -w writes it
   director explain [--json] [BLOCK/KEYWORD | lint/CODE]
         tells what a keyword means and whether it is effective here, or what a remark of check is about
+
+  director status [--json]                      what a running director holds
+  director events [--follow] [--json]           what happened in it, and what happens
+  director drain SERVICE SERVER [--no-wait]     no new connections; done when the last one has ended
+  director maintenance on|off SERVICE SERVER    out of the table at once, whatever its checks say
+  director maintenance on|off INSTANCE          out of the election
+  director weight SERVICE SERVER N|reset        what it weighs, whatever the file says
+  director priority INSTANCE N|reset            what it weighs in the election, whatever the file says
+  director failover INSTANCE                    a MASTER hands over to a peer
+  director reload                               as SIGHUP does, and tells how it went
+        all of these take --control SOCKET; the default is $HOLDFAST_CONTROL, else /run/holdfast/control.sock
 -i ID (--config-id) is what @ID lines are compared with; the default is the host's name up to its first dot
 `
+
+const seeHelp = "director help tells what there is\n"
 
 // Exit statuses.
 const (
@@ -45,7 +59,8 @@ const (
 )
 
 func main() {
-	out := bufio.NewWriter(os.Stdout)
+	buffer := bufio.NewWriter(os.Stdout)
+	out := &terminalWriter{buffer, isTerminal(os.Stdout), buffer.Flush}
 	status := command(os.Args[1:], out, os.Stderr)
 	if err := out.Flush(); err != nil && status == exitOK {
 		status = exitFailed
@@ -58,6 +73,12 @@ func command(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
 	}
+	if args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
+		args = []string{"help"}
+	}
+	if strings.HasPrefix(args[0], "-") {
+		return keepalivedCommand(args, stdout, stderr)
+	}
 	switch args[0] {
 	case "run":
 		return runCommand(args[1:], stderr)
@@ -69,7 +90,23 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return fmtCommand(args[1:], stdout, stderr)
 	case "explain":
 		return explainCommand(args[1:], stdout, stderr)
-	case "help", "-h", "-help", "--help":
+	case "status":
+		return statusCommand(args[1:], stdout, stderr)
+	case "events":
+		return eventsCommand(args[1:], stdout, stderr)
+	case "drain":
+		return drainCommand(args[1:], stderr)
+	case "maintenance":
+		return maintenanceCommand(args[1:], stderr)
+	case "weight":
+		return weightCommand(args[1:], stderr)
+	case "priority":
+		return priorityCommand(args[1:], stderr)
+	case "failover":
+		return failoverCommand(args[1:], stderr)
+	case "reload":
+		return reloadCommand(args[1:], stderr)
+	case "help":
 		fmt.Fprint(stdout, usage)
 		return exitOK
 	}
@@ -85,7 +122,7 @@ func parseSome(flags *flag.FlagSet, args []string, stderr io.Writer) (operands [
 	flags.SetOutput(io.Discard)
 	for len(args) > 0 {
 		if err := flags.Parse(args); err != nil {
-			fmt.Fprintf(stderr, "director %s: %v\n%s", flags.Name(), err, usage)
+			fmt.Fprintf(stderr, "director %s: %v\n%s", flags.Name(), err, seeHelp)
 			return nil, errUsage
 		}
 		if args = flags.Args(); len(args) > 0 {
@@ -99,7 +136,7 @@ func parseSome(flags *flag.FlagSet, args []string, stderr io.Writer) (operands [
 func parse(flags *flag.FlagSet, args []string, count int, stderr io.Writer) ([]string, error) {
 	operands, err := parseSome(flags, args, stderr)
 	if err == nil && len(operands) != count {
-		fmt.Fprintf(stderr, "director %s: %d operands (%s), wanted %d\n%s", flags.Name(), len(operands), strings.Join(operands, " "), count, usage)
+		fmt.Fprintf(stderr, "director %s: %d operands (%s), wanted %d\n%s", flags.Name(), len(operands), strings.Join(operands, " "), count, seeHelp)
 		err = errUsage
 	}
 	return operands, err

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
@@ -18,9 +20,28 @@ import (
 	"github.com/holdfast-lb/holdfast/observe"
 )
 
+// options are what a run is asked for.
+type options struct {
+	file, id, mode, format string
+	status, control        string // addresses to serve at, empty for none
+	verbose, dump          bool
+	pidFiles               []string
+	only                   part
+	notes                  []string // what was asked for and is not so here
+}
+
+// part is a part of keepalived that runs alone.
+type part uint8
+
+const (
+	everything part = iota
+	vrrpOnly
+	checksOnly
+)
+
 // director is one run.
 type director struct {
-	file       string
+	options
 	loader     config.Loader
 	log        *slog.Logger
 	table      ipvs.Table // nil when nothing is balanced
@@ -30,46 +51,46 @@ type director struct {
 	controller *holdfast.Controller
 	observer   *observe.Observer
 	loaded     bool // once
+	systemd    systemd
+
+	loading sync.Mutex // held while the file is put into force
+	mu      sync.Mutex // guards global
+	global  config.Global
 }
 
 func runCommand(args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	file := flags.String("f", "", "")
-	status := flags.String("status", "", "")
-	mode := flags.String("ipvs", "auto", "")
-	format := flags.String("log-format", "text", "")
-	verbose := flags.Bool("v", false, "")
+	var o options
+	flags.StringVar(&o.file, "f", "", "")
+	flags.StringVar(&o.status, "status", "", "")
+	flags.StringVar(&o.control, "control", defaultControl(), "")
+	flags.StringVar(&o.mode, "ipvs", "auto", "")
+	flags.StringVar(&o.format, "log-format", "text", "")
+	flags.BoolVar(&o.verbose, "v", false, "")
+	flags.Func("pid", "", func(name string) error { o.pidFiles = append(o.pidFiles, name); return nil })
 	id := idFlag(flags)
 	if _, err := parse(flags, args, 0, stderr); err != nil {
 		return exitUsage
 	}
-	logger, err := newLogger(stderr, *format, *verbose)
-	if err == nil && *file == "" {
+	o.id = *id
+	return start(o, stderr)
+}
+
+// start runs what the options ask for.
+func start(o options, stderr io.Writer) int {
+	logger, err := newLogger(stderr, o.format, o.verbose)
+	if err == nil && o.file == "" {
 		err = errors.New("no file: director run -f FILE")
 	}
-	d := &director{file: *file, loader: config.Loader{ConfigID: *id}, log: logger}
+	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger}
 	if err == nil {
-		err = d.openTable(*mode)
+		err = d.openTable(o.mode)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitUsage
 	}
-	return d.run(*status)
-}
-
-func newLogger(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if verbose {
-		o.Level = slog.LevelDebug
-	}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	}
-	return nil, fmt.Errorf("--log-format %s: text and json exist", format)
+	return d.run()
 }
 
 // openTable opens the table that the mode asks for. d.tableErr says why there is none, or why it is the relay: it matters once
@@ -110,7 +131,7 @@ func (d *director) tellRelay() {
 		"--ipvs kernel refuses to start like this", "error", d.tableErr)
 }
 
-func (d *director) run(statusAddr string) int {
+func (d *director) run() int {
 	if d.table != nil {
 		defer d.table.Close()
 	}
@@ -118,21 +139,21 @@ func (d *director) run(statusAddr string) int {
 	d.observer = observe.New(d.controller, observe.Options{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	if code, err := d.load(ctx); err != nil {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, dataSignal, statsSignal, jsonSignal)
+	for _, note := range d.notes {
+		d.log.Warn(note)
+	}
+	release, code, err := d.begin(ctx)
+	defer release()
+	if err != nil {
 		d.log.Error("not started", "error", err)
 		return code
 	}
-	if statusAddr != "" {
-		if err := d.serveStatus(ctx, statusAddr); err != nil {
-			d.log.Error("not started", "error", err)
-			return exitFailed
-		}
-	}
 	go d.observer.Run(ctx)
 	go d.tellReady(ctx)
-	go d.reload(ctx, hup)
+	go d.serveSignals(ctx, signals)
+	context.AfterFunc(ctx, func() { d.systemd.tell("STOPPING=1", "STATUS=leaving") })
 	if err := d.controller.Run(ctx); err != nil {
 		d.log.Error("ended", "error", err)
 		return exitFailed
@@ -141,13 +162,37 @@ func (d *director) run(statusAddr string) int {
 	return exitOK
 }
 
+// begin does all that may keep a director from starting. release undoes what must not stay behind, whatever was done.
+func (d *director) begin(ctx context.Context) (release func(), code int, err error) {
+	release, err = writePIDFiles(d.pidFiles)
+	if err != nil {
+		return release, exitFailed, err
+	}
+	if code, err := d.load(ctx); err != nil {
+		return release, code, err
+	}
+	if d.dump {
+		d.dumpTo(dataSignal)
+	}
+	if d.status != "" {
+		err = d.serveStatus(ctx, d.status)
+	}
+	if err == nil && d.control != "" {
+		err = d.serveControl(ctx, d.control)
+	}
+	return release, exitFailed, err
+}
+
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
+	d.loading.Lock()
+	defer d.loading.Unlock()
 	r, code, err := load(d.loader, d.file)
 	d.logDiagnostics(r.diags)
 	if err != nil {
 		return code, err
 	}
+	d.only.restrict(&r.spec)
 	if len(r.spec.Services) > 0 && d.table == nil && d.tableErr != nil {
 		return exitFailed, fmt.Errorf("%w; --ipvs relay balances in user space, with --ipvs none checks run and nothing is balanced", d.tableErr)
 	}
@@ -160,14 +205,48 @@ func (d *director) load(ctx context.Context) (int, error) {
 		}
 		d.loaded = true
 	}
+	defer d.progress(r.spec)()
 	if err := d.controller.Apply(ctx, r.spec); err != nil {
 		return exitFailed, fmt.Errorf("%w: %w", errPartly, err)
 	}
+	d.mu.Lock()
+	d.global = r.cfg.Global
+	d.mu.Unlock()
 	return exitOK, nil
 }
 
 // errPartly says that the file is in force, but for what the kernel refused.
 var errPartly = errors.New("not all of it is in force")
+
+// restrict leaves of a Spec what the part is about.
+func (p part) restrict(spec *holdfast.Spec) {
+	switch p {
+	case vrrpOnly:
+		spec.Services = nil
+	case checksOnly:
+		spec.Instances, spec.Trackers = nil, nil
+	}
+}
+
+// progress tells about an Apply that takes long, each second until it is done.
+func (d *director) progress(spec holdfast.Spec) (done func()) {
+	start, ended := time.Now(), make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+				took := time.Since(start).Round(time.Second)
+				d.log.Info("still applying", "services", len(spec.Services), "instances", len(spec.Instances), "for", took)
+				d.systemd.tell("EXTEND_TIMEOUT_USEC=5000000", fmt.Sprintf("STATUS=applying %d services for %v", len(spec.Services), took))
+			}
+		}
+	}()
+	return func() { close(ended) }
+}
 
 func (d *director) logDiagnostics(diags config.Diagnostics) {
 	for _, diag := range diags {
@@ -187,26 +266,26 @@ func (d *director) tellReady(ctx context.Context) {
 	case <-d.controller.Ready():
 		s := d.controller.Status()
 		d.log.Info("ready", "file", d.file, "instances", len(s.Instances), "services", len(s.Services), "ipvs", d.table != nil)
+		d.systemd.ready(len(s.Instances), len(s.Services))
+		d.systemd.keepAlive(ctx, func() { d.controller.Status() })
 	case <-ctx.Done():
 	}
 }
 
-func (d *director) reload(ctx context.Context, hup <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			_, err := d.load(ctx)
-			d.observer.Reloaded(err)
-			switch {
-			case err == nil:
-				d.log.Info("reloaded", "file", d.file)
-			case errors.Is(err, errPartly):
-				d.log.Error("reloaded in part", "file", d.file, "error", err)
-			default:
-				d.log.Error("reload failed; what was in force stays so", "error", err)
-			}
-		}
+// reload reads the file again, says how that went, and returns the same.
+func (d *director) reload(ctx context.Context) error {
+	d.systemd.reloading()
+	_, err := d.load(ctx)
+	d.observer.Reloaded(err)
+	switch {
+	case err == nil:
+		d.log.Info("reloaded", "file", d.file)
+	case errors.Is(err, errPartly):
+		d.log.Error("reloaded in part", "file", d.file, "error", err)
+	default:
+		d.log.Error("reload failed; what was in force stays so", "error", err)
 	}
+	s := d.controller.Status()
+	d.systemd.ready(len(s.Instances), len(s.Services))
+	return err
 }
