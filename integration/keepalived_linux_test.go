@@ -26,6 +26,7 @@ type dialect struct {
 
 var dialects = []dialect{
 	{"v2 PASS", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }", vip, false},
+	{"v2 AH", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type AH\n auth_pass s3cret\n }", vip, false},
 	{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, false},
 	{"v3 IPv6", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip6, false},
 	{"v2 unicast", time.Second, "version 2\n advert_int 1", vip, true},
@@ -206,13 +207,18 @@ func adverts(frames []lab.Frame) (list []advert) {
 	return list
 }
 
-// vrrpOf takes the message out of an Ethernet frame: IPv4 or IPv6, protocol 112.
+// vrrpOf takes the message out of an Ethernet frame: IPv4 or IPv6, protocol 112, or behind an Authentication Header.
 func vrrpOf(frame []byte) (message []byte, src, dst netip.Addr) {
+	const ah, ahLen = 51, 24
 	switch {
-	case len(frame) >= 34 && frame[12] == 0x08 && frame[13] == 0x00 && frame[23] == vrrp.Protocol:
+	case len(frame) >= 34 && frame[12] == 0x08 && frame[13] == 0x00 && (frame[23] == vrrp.Protocol || frame[23] == ah):
 		src, _ = netip.AddrFromSlice(frame[26:30])
 		dst, _ = netip.AddrFromSlice(frame[30:34])
-		return frame[14+int(frame[14]&15)*4:], src, dst
+		message = frame[14+int(frame[14]&15)*4:]
+		if frame[23] == ah && len(message) > ahLen {
+			message = message[ahLen:]
+		}
+		return message, src, dst
 	case len(frame) >= 54 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == vrrp.Protocol:
 		src, _ = netip.AddrFromSlice(frame[22:38])
 		dst, _ = netip.AddrFromSlice(frame[38:54])
