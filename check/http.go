@@ -76,22 +76,35 @@ func (r StatusRange) String() string {
 	return fmt.Sprintf("%d-%d", r.Low, r.High)
 }
 
+// Key implements [Keyer].
+func (c HTTP) Key() string {
+	return fmt.Sprintf("%v %s %q %#v", c.Target, c.TLS.key(), c.Protocol, c.URLs)
+}
+
 // Check implements [Checker].
 func (c HTTP) Check(ctx context.Context) error {
+	_, err := c.Report(ctx)
+	return err
+}
+
+// Report implements [Reporter]: the detail is the status of the last url, and with TLS how long the certificate is valid.
+func (c HTTP) Report(ctx context.Context) (Report, error) {
 	if len(c.URLs) == 0 {
-		return errors.New("HTTP check without url")
+		return Report{}, errors.New("HTTP check without url")
 	}
 	var via wire = &wire1{http: &c}
 	if c.Protocol == HTTP2 {
 		via = &wire2{http: &c}
 	}
 	defer via.close()
+	var last Report
 	for i := range c.URLs {
-		if err := c.ask(ctx, via, &c.URLs[i]); err != nil {
-			return err
+		var err error
+		if last.Detail, err = c.ask(ctx, via, &c.URLs[i]); err != nil {
+			return last, err
 		}
 	}
-	return nil
+	return last, nil
 }
 
 // wire carries requests.
@@ -108,7 +121,7 @@ type request struct {
 	body               string
 }
 
-func (c HTTP) ask(ctx context.Context, via wire, u *URL) error {
+func (c HTTP) ask(ctx context.Context, via wire, u *URL) (detail string, err error) {
 	r := &request{method: u.Method, path: u.Path, host: u.VirtualHost, header: u.Header, body: u.Body}
 	if r.method == "" {
 		r.method = http.MethodGet
@@ -120,37 +133,46 @@ func (c HTTP) ask(ctx context.Context, via wire, u *URL) error {
 		r.host = c.address()
 	}
 	begin := time.Now()
-	err := c.follow(ctx, via, u, r)
+	detail, err = c.follow(ctx, via, u, r)
 	if took := time.Since(begin); err == nil && u.Within > 0 && took > u.Within {
 		err = fmt.Errorf("answered after %v, want %v at most", took.Round(time.Microsecond), u.Within)
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s://%v%s: %w", r.method, c.scheme(), c.Addr, r.path, err)
+		return detail, fmt.Errorf("%s %s://%v%s: %w", r.method, c.scheme(), c.Addr, r.path, err)
 	}
-	return nil
+	return detail, nil
 }
 
 // follow asks until an answer is no redirect any more, and judges that.
-func (c HTTP) follow(ctx context.Context, via wire, u *URL, r *request) error {
+func (c HTTP) follow(ctx context.Context, via wire, u *URL, r *request) (detail string, err error) {
 	for hops := 0; ; hops++ {
 		if err := r.validate(); err != nil {
-			return err
+			return "", err
 		}
 		resp, err := via.roundTrip(ctx, r)
 		if err != nil {
-			return ended(ctx, err)
+			return "", err
 		}
 		to := resp.Header.Get("Location")
 		if hops == u.Redirects || to == "" || resp.StatusCode/100 != 3 {
 			err := u.judge(ctx, resp)
 			resp.Body.Close()
-			return err
+			return detailOf(resp), err
 		}
 		resp.Body.Close()
 		if err := r.redirect(c.scheme(), resp.StatusCode, to); err != nil {
-			return err
+			return "", err
 		}
 	}
+}
+
+// detailOf is what is worth knowing of an answer.
+func detailOf(resp *http.Response) string {
+	if resp.TLS == nil || len(resp.TLS.PeerCertificates) == 0 {
+		return resp.Status
+	}
+	days := int(time.Until(resp.TLS.PeerCertificates[0].NotAfter).Hours() / 24)
+	return fmt.Sprintf("%s, certificate valid for %d days", resp.Status, days)
 }
 
 func (c HTTP) scheme() string {
@@ -172,7 +194,7 @@ func (c HTTP) address() string {
 // ended says that time is up where that is why an error came.
 func ended(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, ErrNotRun) || errors.Is(err, errTimedOut):
+	case is[notRun](err) || errors.Is(err, errTimedOut):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errTimedOut
@@ -180,4 +202,10 @@ func ended(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return cause(err)
+}
+
+// is says whether an error of a type is among those that err wraps.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -61,6 +61,9 @@ func (r *Regex) String() string {
 	return s
 }
 
+// GoString is String, with NoMatch: what is printed of a checker tells it from others.
+func (r *Regex) GoString() string { return fmt.Sprintf("%v %s", r.NoMatch, r) }
+
 func (r *Regex) judge(body []byte) error {
 	at := -1
 	if len(body) > 0 { // nothing has no match, whatever the pattern

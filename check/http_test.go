@@ -268,24 +268,28 @@ func TestHTTP2OverTLS(t *testing.T) {
 	says(t, c, "GET https://127.0.0.1:")
 }
 
-// TestCouldNotRun: what is this side's fault is told apart from what is the server's.
+// TestCouldNotRun: what is this side's fault is told apart from what is the server's, and says nothing of it where it may pass.
 func TestCouldNotRun(t *testing.T) {
 	well := listen(t, func(c net.Conn) { c.Close() })
-	for name, change := range map[string]func(*check.Target){
-		"not our address":   func(to *check.Target) { to.Source = netip.MustParseAddrPort("192.0.2.1:0") },
-		"another family":    func(to *check.Target) { to.Source = netip.MustParseAddrPort("[::1]:0") },
-		"no such interface": func(to *check.Target) { to.Interface = "nosuch0" },
-		"no address":        func(to *check.Target) { to.Addr = netip.MustParseAddrPort("[fe80::1%nosuch0]:80") },
+	for name, c := range map[string]struct {
+		change func(*check.Target)
+		passes bool
+	}{
+		"not our address":   {func(to *check.Target) { to.Source = netip.MustParseAddrPort("192.0.2.1:0") }, true},
+		"no such interface": {func(to *check.Target) { to.Interface = "nosuch0" }, true},
+		"another family":    {func(to *check.Target) { to.Source = netip.MustParseAddrPort("[::1]:0") }, false},
+		"no zone":           {func(to *check.Target) { to.Addr = netip.MustParseAddrPort("[fe80::1%nosuch0]:80") }, false},
 	} {
 		to := well
-		change(&to)
+		c.change(&to)
+		passes := c.passes
 		for _, c := range []check.Checker{check.TCP{Target: to}, get(to, check.URL{}), check.SMTP{Target: to}, check.DNS{Target: to}, check.UDP{Target: to, Reply: &check.Reply{}}} {
-			if err := c.Check(t.Context()); err == nil || !errors.Is(err, check.ErrNotRun) {
+			if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the check could not run: ") || errors.Is(err, check.ErrInconclusive) != passes {
 				t.Errorf("%s, %T: %v", name, c, err)
 			}
 		}
 	}
-	if err := (check.TCP{Target: refused(t)}).Check(t.Context()); err == nil || errors.Is(err, check.ErrNotRun) {
+	if err := (check.TCP{Target: refused(t)}).Check(t.Context()); err == nil || errors.Is(err, check.ErrInconclusive) {
 		t.Errorf("refused: %v", err)
 	}
 }
@@ -308,5 +312,73 @@ func TestTargetConnectsFrom(t *testing.T) {
 	says(t, check.TCP{Target: to}, "")
 	if got := <-from; got != to.Source.String() {
 		t.Errorf("from %s, want %v", got, to.Source)
+	}
+}
+
+// TestKeysTellQuestionsApart: checks that ask the same share one; all others do not.
+func TestKeysTellQuestionsApart(t *testing.T) {
+	regex := func(change func(r *check.Regex)) *check.Regex {
+		r, _ := check.NewRegex("x")
+		if change != nil {
+			change(r)
+		}
+		return r
+	}
+	one, two := netip.MustParseAddrPort("192.0.2.1:80"), netip.MustParseAddrPort("192.0.2.2:80")
+	all := func() []check.Keyer {
+		return []check.Keyer{
+			check.HTTP{Target: check.Target{Addr: one}},
+			check.HTTP{Target: check.Target{Addr: two}},
+			check.HTTP{Target: check.Target{Addr: one, Mark: 1}},
+			check.HTTP{Target: check.Target{Addr: one}, TLS: &check.TLS{}},
+			check.HTTP{Target: check.Target{Addr: one}, TLS: &check.TLS{SkipVerify: true}},
+			check.HTTP{Target: check.Target{Addr: one}, Protocol: check.HTTP10},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Path: "/a"}, {}}},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Path: "/a"}}},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Path: "/a", Header: http.Header{"A": {"b"}, "C": {"d"}}}}},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Regex: regex(nil)}}},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Regex: regex(func(r *check.Regex) { r.NoMatch = true })}}},
+			check.HTTP{Target: check.Target{Addr: one}, URLs: []check.URL{{Regex: regex(func(r *check.Regex) { r.MinOffset = 1 })}}},
+			check.UDP{Target: check.Target{Addr: one}},
+			check.UDP{Target: check.Target{Addr: one}, Reply: &check.Reply{}},
+			check.UDP{Target: check.Target{Addr: one}, Reply: &check.Reply{Data: []byte{1}}},
+			check.SMTP{Target: check.Target{Addr: one}},
+			check.SMTP{Target: check.Target{Addr: one}, StartTLS: &check.TLS{}},
+		}
+	}
+	keys := map[string]int{}
+	for i, c := range all() {
+		key := fmt.Sprintf("%T %s", c, c.Key())
+		if before, taken := keys[key]; taken {
+			t.Errorf("%d and %d have one key: %s", before, i, key)
+		}
+		keys[key] = i
+	}
+	for i, c := range all() {
+		if before, same := keys[fmt.Sprintf("%T %s", c, c.Key())]; !same || before != i {
+			t.Errorf("%d made again has another key: %s", i, c.Key())
+		}
+	}
+}
+
+func TestHTTPReportsWhatItSaw(t *testing.T) {
+	report := func(c check.HTTP) string {
+		r, err := c.Report(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return r.Detail
+	}
+	to, _ := recorder(t, "HTTP/1.0 204 Nothing\r\n\r\n")
+	if got := report(get(to, check.URL{})); got != "204 Nothing" {
+		t.Error(got)
+	}
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer s.Close()
+	for _, p := range []check.Protocol{check.HTTP10, check.HTTP11Keep} {
+		c := check.HTTP{Target: target(s.Listener.Addr()), Protocol: p, TLS: &check.TLS{SkipVerify: true}, URLs: []check.URL{{}}}
+		if got := report(c); !strings.HasPrefix(got, "200 OK, certificate valid for ") {
+			t.Error(got)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -136,9 +137,13 @@ func (w *wire1) roundTrip(ctx context.Context, r *request) (*http.Response, erro
 	}
 	resp, err := w.answer(r)
 	if err != nil {
-		return nil, err
+		return nil, ended(ctx, err)
 	}
 	w.in.left = math.MaxInt
+	if secure, ok := w.conn.(*tls.Conn); ok {
+		state := secure.ConnectionState()
+		resp.TLS = &state
+	}
 	resp.Body = &wireBody{resp.Body, w, resp.Close || w.http.Protocol != HTTP11Keep}
 	return resp, nil
 }
@@ -163,12 +168,12 @@ func (b *wireBody) Close() error {
 }
 
 func (w *wire1) connect(ctx context.Context, host string) error {
-	conn, err := w.http.Dial(ctx)
+	conn, err := w.http.dial(ctx)
 	if err != nil {
 		return err
 	}
 	if t := w.http.TLS; t != nil {
-		secure, err := t.handshake(ctx, conn, t.config(w.http.Target, host))
+		secure, err := handshake(ctx, conn, t.Config(w.http.Target, host))
 		if err != nil {
 			conn.Close()
 			return err
@@ -234,7 +239,11 @@ func (w *wire2) roundTrip(ctx context.Context, r *request) (*http.Response, erro
 	if w.transport == nil {
 		w.transport = w.http.transport2(r.host)
 	}
-	return w.transport.RoundTrip(req)
+	resp, err := w.transport.RoundTrip(req)
+	if err != nil {
+		return nil, ended(ctx, err)
+	}
+	return resp, nil
 }
 
 func (w *wire2) close() {
@@ -245,7 +254,7 @@ func (w *wire2) close() {
 
 func (c *HTTP) transport2(host string) *http.Transport {
 	t := &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Dial(ctx) },
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              new(http.Protocols),
@@ -255,7 +264,7 @@ func (c *HTTP) transport2(host string) *http.Transport {
 		return t
 	}
 	t.Protocols.SetHTTP2(true)
-	t.TLSClientConfig = c.TLS.config(c.Target, host)
+	t.TLSClientConfig = c.TLS.Config(c.Target, host)
 	return t
 }
 

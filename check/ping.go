@@ -54,7 +54,7 @@ func notAllowed(err error) error {
 	if errors.Is(err, os.ErrPermission) {
 		err = fmt.Errorf("%w: set net.ipv4.ping_group_range, or give CAP_NET_RAW", cause(err))
 	}
-	return fmt.Errorf("%w: %w", ErrNotRun, err)
+	return notRun{err}
 }
 
 // question is an echo request. A kernel that gives the socket its identifier puts that in; a kernel that does not leaves it

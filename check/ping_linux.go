@@ -34,18 +34,29 @@ func (c Ping) open(context.Context) (*os.File, error) {
 
 func (c Ping) prepare(fd int) error {
 	if err := (Target{Interface: c.Interface, Mark: c.Mark}).setOptions(fd); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRun, err)
+		return notRun{err}
 	}
 	if c.Source.IsValid() {
 		if err := unix.Bind(fd, sockaddr(c.Source)); err != nil {
-			return fmt.Errorf("%w: from %v: %w", ErrNotRun, c.Source, err)
+			return notRun{fmt.Errorf("from %v: %w", c.Source, err)}
 		}
 	}
 	err := unix.Connect(fd, sockaddr(c.Addr))
 	if errno, ok := err.(syscall.Errno); ok && !serversDoing(errno) {
-		return fmt.Errorf("%w: %w", ErrNotRun, err)
+		return notRun{err}
 	}
+	drain(fd)
 	return err
+}
+
+// drain drops what a raw socket took before it was connected: the answers of all others, which may have left no room for ours.
+func drain(fd int) {
+	var b [1]byte
+	for range 4096 { // no storm holds a check up
+		if _, _, err := unix.Recvfrom(fd, b[:], unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
 }
 
 func sockaddr(a netip.Addr) unix.Sockaddr {

@@ -12,7 +12,7 @@ import (
 // open needs a raw socket here.
 func (c Ping) open(ctx context.Context) (net.Conn, error) {
 	if c.Interface != "" || c.Mark != 0 {
-		return nil, fmt.Errorf("%w: interface or mark: %w", ErrNotRun, errors.ErrUnsupported)
+		return nil, notRun{fmt.Errorf("interface or mark: %w", errors.ErrUnsupported)}
 	}
 	network, d := "ip4:icmp", net.Dialer{}
 	if c.Addr.Is6() {

@@ -23,9 +23,12 @@ type SMTP struct {
 // maxDialogue is what all of a mail server's replies together must stay below.
 const maxDialogue = 64 << 10
 
+// Key implements [Keyer].
+func (c SMTP) Key() string { return fmt.Sprintf("%v %q %s", c.Target, c.Helo, c.StartTLS.key()) }
+
 // Check implements [Checker].
 func (c SMTP) Check(ctx context.Context) error {
-	conn, err := c.Dial(ctx)
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func (c SMTP) dialogue(ctx context.Context, conn net.Conn) (step string, err err
 		if text.in.Buffered() > 0 {
 			return "STARTTLS", errors.New("the server sent something in plain text after it")
 		}
-		secure, err := c.StartTLS.handshake(ctx, conn, c.StartTLS.config(c.Target, ""))
+		secure, err := handshake(ctx, conn, c.StartTLS.Config(c.Target, ""))
 		if err != nil {
 			return "STARTTLS", err
 		}

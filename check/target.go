@@ -25,13 +25,42 @@ type Target struct {
 	Mark uint32
 }
 
-// ErrNotRun is in the error of a check that could not run for a reason on this side: no such source address or interface,
-// no permission, no socket or port left. It says nothing of the server. See [Target.Dial].
-var ErrNotRun = errors.New("the check could not run")
+// Dial opens a TCP connection to the target, with TLS unless secure is nil: for checkers of your own. host is the name that
+// TLS asks for; it may be empty. What is read and written ends with ctx. Errors say in short what went wrong.
+//
+// An error that is not the server's doing says that the check could not run. When it may pass (no such source address or
+// interface now, no socket or port left) it wraps [ErrInconclusive], and when it cannot (no permission, another family) it
+// counts against the server: what is never checked must not pass for well.
+func (t Target) Dial(ctx context.Context, secure *TLS, host string) (net.Conn, error) {
+	conn, err := t.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bound := &boundConn{Conn: conn, stop: until(ctx, conn)}
+	if secure == nil {
+		return bound, nil
+	}
+	if bound.Conn, err = handshake(ctx, conn, secure.Config(t, host)); err != nil {
+		bound.stop()
+		conn.Close()
+		return nil, err
+	}
+	return bound, nil
+}
 
-// Dial opens a TCP connection to the target, as the checkers of this package do; it is there for checkers of your own. Its
-// errors say in short what went wrong; those that are not the server's doing wrap [ErrNotRun].
-func (t Target) Dial(ctx context.Context) (net.Conn, error) {
+// boundConn is a connection that ends with a context.
+type boundConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}
+
+// dial opens a TCP connection.
+func (t Target) dial(ctx context.Context) (net.Conn, error) {
 	conn, err := t.open(ctx, "tcp")
 	if err != nil {
 		return nil, fmt.Errorf("connect to %v: %w", t.Addr, err)
@@ -72,7 +101,29 @@ func (t Target) whose(err error) error {
 	if t.Source.Addr().IsValid() && errno == syscall.EADDRNOTAVAIL {
 		short = fmt.Errorf("from %v: %w", t.Source, short)
 	}
-	return fmt.Errorf("%w: %w", ErrNotRun, short)
+	return notRun{short}
+}
+
+// notRun is why a check could not run.
+type notRun struct{ err error }
+
+func (e notRun) Error() string { return "the check could not run: " + e.err.Error() }
+
+func (e notRun) Unwrap() []error {
+	if e.passes() {
+		return []error{e.err, ErrInconclusive}
+	}
+	return []error{e.err}
+}
+
+// passes says whether another try may go well without anybody changing the check or this process.
+func (e notRun) passes() bool {
+	errno, ok := errors.AsType[syscall.Errno](e.err)
+	switch errno {
+	case syscall.EPERM, syscall.EACCES, syscall.EINVAL, syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT:
+		return false
+	}
+	return ok
 }
 
 // serversDoing are the errors of connect(2) that tell of the server or of the way to it. All others are this side's.

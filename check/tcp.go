@@ -10,7 +10,7 @@ type TCP struct {
 
 // Check implements [Checker].
 func (c TCP) Check(ctx context.Context) error {
-	conn, err := c.Dial(ctx)
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,11 @@ func (t *TLS) name(host string) string {
 	return host
 }
 
-// config is for one handshake. A name that is not sent is verified nevertheless: Go never sends an address.
-func (t *TLS) config(at Target, host string) *tls.Config {
+// Config is for one handshake with the target; host is what the request is for, and may be empty.
+func (t *TLS) Config(at Target, host string) *tls.Config {
 	name := t.name(host)
 	if name == "" {
-		name = at.Addr.Addr().WithZone("").String()
+		name = at.Addr.Addr().WithZone("").String() // Go verifies an address and never sends it
 	}
 	c := &tls.Config{ServerName: name, InsecureSkipVerify: t.SkipVerify, RootCAs: t.Roots}
 	if t.Certificate != nil {
@@ -70,18 +70,20 @@ func (t *TLS) verifyValidity(s tls.ConnectionState) error {
 	return nil
 }
 
-// Client speaks TLS over a connection to the target, for checkers of your own. host is what the request is for; it may be
-// empty.
-func (t *TLS) Client(ctx context.Context, conn net.Conn, at Target, host string) (net.Conn, error) {
-	return t.handshake(ctx, conn, t.config(at, host))
-}
-
-func (t *TLS) handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
+func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", ended(ctx, err))
 	}
 	return secure, nil
+}
+
+// key tells what differs in what is asked.
+func (t *TLS) key() string {
+	if t == nil {
+		return ""
+	}
+	return fmt.Sprintf("%q %v %v %p %v %p %v", t.ServerName, t.NoSNI, t.SkipVerify, t.Roots, t.MinValidity, t.Certificate, t.CloseNotify)
 }
 
 // close ends a connection, in due form where that is wished for.

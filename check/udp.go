@@ -84,6 +84,15 @@ func (r *Reply) fits(b []byte) error {
 
 const defaultPayload = "holdfast check - holdfast check "
 
+// Key implements [Keyer].
+func (c UDP) Key() string {
+	key := fmt.Sprintf("%v %x", c.Target, c.Payload)
+	if c.Reply != nil {
+		key += fmt.Sprintf(" %x", *c.Reply)
+	}
+	return key
+}
+
 // Check implements [Checker].
 func (c UDP) Check(ctx context.Context) error {
 	payload := c.Payload

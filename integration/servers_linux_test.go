@@ -393,7 +393,7 @@ func TestChecksGoTheirOwnWay(t *testing.T) {
 		to := to
 		c.change(&to)
 		err := run(check.TCP{Target: to})
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, check.ErrNotRun) != c.notRun {
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, check.ErrInconclusive) != c.notRun {
 			t.Errorf("%+v: %v, want %q", to, err, c.want)
 		}
 		if err == nil {
@@ -402,11 +402,11 @@ func TestChecksGoTheirOwnWay(t *testing.T) {
 			}
 		}
 		ping := check.Ping{Addr: to.Addr.Addr(), Source: to.Source.Addr(), Interface: to.Interface, Mark: to.Mark}
-		if err := run(ping); (err == nil) != (c.want == "") || errors.Is(err, check.ErrNotRun) != c.notRun {
+		if err := run(ping); (err == nil) != (c.want == "") || errors.Is(err, check.ErrInconclusive) != c.notRun {
 			t.Errorf("%+v: %v, want %q", ping, err, c.want)
 		}
 		udp := check.UDP{Target: to} // nobody is at the port: what comes back tells that the packet went there
-		if err := run(udp); err == nil || c.want == "" && !strings.Contains(err.Error(), "port unreachable") || errors.Is(err, check.ErrNotRun) != c.notRun {
+		if err := run(udp); err == nil || c.want == "" && !strings.Contains(err.Error(), "port unreachable") || errors.Is(err, check.ErrInconclusive) != c.notRun {
 			t.Errorf("%+v: %v, want %q", udp, err, c.want)
 		}
 	}
