@@ -3,6 +3,8 @@ package ipvs_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"testing"
 
@@ -11,7 +13,16 @@ import (
 	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(crashVar); spec != "" {
+		if err := crash(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	lab.Main(m)
+}
 
 // openKernel gives the kernel's table, emptied. It is that of the lab's own namespace.
 func openKernel(t *testing.T) ipvs.Table {

@@ -257,7 +257,9 @@ func (r *Reconciler) look(ctx context.Context) {
 	r.looking = false
 	var plan Plan
 	if err == nil {
-		plan, err = r.settle(ctx, r.learn(all))
+		looked := r.learn(all)
+		doubt(looked)
+		plan, err = r.settle(ctx, looked)
 	}
 	if ctx.Err() != nil || !r.news(plan, err) {
 		return
@@ -283,6 +285,16 @@ func (r *Reconciler) learn(all []ServiceStatus) []*entry {
 		}
 	}
 	return looked
+}
+
+// doubt has those entries read once more that are not as they should be: a list of the table may miss some when others change it
+// meanwhile.
+func doubt(looked []*entry) {
+	for _, e := range looked {
+		if e.want != nil && len(AppendDiff(nil, e.have, e.wished())) > 0 || e.want == nil && e.have != nil {
+			e.known = false
+		}
+	}
 }
 
 func (e *entry) learn(s *ServiceStatus) {
