@@ -297,10 +297,7 @@ func (m *Monitor) stuck(t *task, now time.Time) {
 func (m *Monitor) judge(t *task, r Result) {
 	p := t.key.policy
 	next := p.delayLoop()
-	m.count(t, r)
-	if m.inconclusive(r.Err) {
-		m.log.Warn("check could not be made", "probe", t.name(), "error", r.Err)
-	} else {
+	if m.count(t, r) {
 		c := t.verdict.observe(p, r)
 		next = c.next
 		m.tellAll(t, c)
@@ -312,17 +309,21 @@ func (m *Monitor) judge(t *task, r Result) {
 	m.schedule(t, r.At.Add(next))
 }
 
-// count takes note of a result.
-func (m *Monitor) count(t *task, r Result) {
+// count takes note of a result, and says whether it says anything of the server.
+func (m *Monitor) count(t *task, r Result) bool {
 	t.last = r
 	t.checks++
 	m.stats.Checks++
 	m.hear(t.name(), r)
+	if m.inconclusive(r.Err) {
+		m.log.Warn("check could not be made", "probe", t.name(), "error", r.Err)
+		return false
+	}
 	if (r.Err == nil) == t.verdict.up {
 		t.agreed = r.At.Add(-r.Latency)
 	}
 	if r.Err == nil {
-		return
+		return true
 	}
 	t.failures++
 	m.stats.Failures++
@@ -333,6 +334,7 @@ func (m *Monitor) count(t *task, r Result) {
 		}
 		m.log.Log(context.Background(), level, "check failed", "probe", s.probe.ID, "error", r.Err, "latency", r.Latency)
 	}
+	return true
 }
 
 // tellAll tells everybody who shares the task what changed.
@@ -391,12 +393,9 @@ func (m *Monitor) told(r *run, report Report, err error) {
 
 // take takes what is so, without question.
 func (m *Monitor) take(t *task, r Result) {
-	m.count(t, r)
-	if m.inconclusive(r.Err) {
-		m.log.Warn("watch says nothing of use", "probe", t.name(), "error", r.Err)
-		return
+	if m.count(t, r) {
+		m.tellAll(t, t.verdict.tell(r))
 	}
-	m.tellAll(t, t.verdict.tell(r))
 }
 
 // unwatched is for a Watch that has returned.

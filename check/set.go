@@ -50,6 +50,7 @@ func (t *task) name() string {
 // sharer is a probe and the task that it shares.
 type sharer struct {
 	probe Probe
+	plain bool // its checker can be compared
 	task  *task
 	round int // of the call of Set that has it
 }
@@ -84,8 +85,7 @@ func questionOf(p Probe) any {
 // first result; one that is added later needs its retries, unless somebody else asks the same already: then it begins with
 // the verdict that is known, and a [Transition] tells it.
 func (m *Monitor) Set(probes []Probe) error {
-	keys := make([]taskKey, len(probes))
-	if err := validate(probes, keys); err != nil {
+	if err := validate(probes); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -99,7 +99,9 @@ func (m *Monitor) Set(probes []Probe) error {
 			m.sharers[probes[i].ID] = s
 		}
 		s.round = m.round
-		m.place(s, &probes[i], keys[i], now)
+		if !s.same(&probes[i]) {
+			m.place(s, &probes[i], now)
+		}
 	}
 	for id, s := range m.sharers {
 		if s.round != m.round {
@@ -112,39 +114,51 @@ func (m *Monitor) Set(probes []Probe) error {
 	return nil
 }
 
-func validate(probes []Probe, keys []taskKey) error {
+func validate(probes []Probe) error {
 	var errs []error
 	seen := make(map[string]struct{}, len(probes))
-	for i, p := range probes {
+	for i := range probes {
+		p := &probes[i]
 		if err := p.Validate(); err != nil {
 			errs = append(errs, err)
-			continue
+		}
+		if _, twice := seen[p.ID]; twice {
+			errs = append(errs, fmt.Errorf("check: two probes have the ID %s", p.ID))
 		}
 		seen[p.ID] = struct{}{}
-		keys[i] = taskKey{questionOf(p), p.Policy, p.Alpha, p.Suspended}
-	}
-	if len(errs) == 0 && len(seen) < len(probes) {
-		errs = append(errs, duplicates(probes))
 	}
 	return errors.Join(errs...)
 }
 
-func duplicates(probes []Probe) error {
-	var errs []error
-	seen := make(map[string]bool, len(probes))
-	for _, p := range probes {
-		if seen[p.ID] {
-			errs = append(errs, fmt.Errorf("check: two probes have the ID %s", p.ID))
+// same says that nothing changed, as far as that is seen without effort.
+func (s *sharer) same(p *Probe) bool {
+	old := &s.probe
+	return s.plain && old.Policy == p.Policy && old.Alpha == p.Alpha && old.Suspended == p.Suspended && old.LogFailures == p.LogFailures &&
+		reflect.TypeOf(old.Checker) == reflect.TypeOf(p.Checker) && old.Checker == p.Checker
+}
+
+// plain says that Go can compare all values of the checker's type.
+func plain(kind reflect.Type) bool {
+	switch kind.Kind() {
+	case reflect.Interface:
+		return false
+	case reflect.Array:
+		return plain(kind.Elem())
+	case reflect.Struct:
+		for i := range kind.NumField() {
+			if !plain(kind.Field(i).Type) {
+				return false
+			}
 		}
-		seen[p.ID] = true
 	}
-	return errors.Join(errs...)
+	return kind.Comparable()
 }
 
 // place gives a probe the task that it asks for.
-func (m *Monitor) place(s *sharer, p *Probe, key taskKey, now time.Time) {
+func (m *Monitor) place(s *sharer, p *Probe, now time.Time) {
+	key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
 	t := s.task
-	s.probe = *p
+	s.probe, s.plain = *p, plain(reflect.TypeOf(p.Checker))
 	if t != nil && t.key == key {
 		t.checker = p.Checker
 		return

@@ -4,7 +4,9 @@ package checktest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -132,4 +134,37 @@ func wait(t *testing.T, otherwise string, ok func() bool) {
 			t.Fatal(otherwise)
 		}
 	}
+}
+
+// Log is a logger, and a way to read what it wrote: a line each of level, message and the attributes probe and error.
+func Log() (log *slog.Logger, lines func() []string) {
+	h := &handler{}
+	return slog.New(h), func() []string {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return slices.Clone(h.lines)
+	}
+}
+
+type handler struct {
+	mu    sync.Mutex // guards the field below
+	lines []string
+}
+
+func (h *handler) Enabled(context.Context, slog.Level) bool { return true }
+func (h *handler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *handler) WithGroup(string) slog.Handler            { return h }
+
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	line := r.Level.String() + " " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "probe" || a.Key == "error" {
+			line += " " + a.String()
+		}
+		return true
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lines = append(h.lines, line)
+	return nil
 }
