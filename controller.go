@@ -301,7 +301,7 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 	if c.now() == running {
 		err = c.sync(ctx)
 	}
-	err = errors.Join(err, c.router.Set(spec.Instances))
+	err = errors.Join(err, c.router.SetHost(spec.Host), c.router.Set(spec.Instances))
 	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
 	c.log.Info("applied", "what", object, "changes", summary)
 	c.publish(kind, object, "", "", summary)

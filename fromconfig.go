@@ -48,8 +48,10 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		if g := groups[v.Name]; g != nil {
 			joinGroup(&in, g)
 		}
+		in.Track = append(in.Track, staticTracks(c, v.Name)...)
 		spec.Instances = append(spec.Instances, in)
 	}
+	spec.Host = hostOf(c)
 	for _, v := range c.VirtualServers {
 		service, err := serviceOf(v, c)
 		if err != nil {

@@ -27,11 +27,10 @@ func instanceOf(v *config.VRRPInstance) (vrrp.Instance, error) {
 	if v.UnicastSource.IsValid() {
 		in.Source = v.UnicastSource
 	}
-	for _, a := range v.Addresses {
-		in.Addrs = append(in.Addrs, vrrp.Address{Prefix: a.Prefix})
-	}
-	for _, a := range v.Excluded {
-		in.Excluded = append(in.Excluded, vrrp.Address{Prefix: a.Prefix})
+	in.Addrs, in.Excluded = addressesOf(v.Addresses, v.Interface), addressesOf(v.Excluded, v.Interface)
+	in.TTL, in.TrackSource, in.IgnoreLink, in.ReceiveBuffer = uint8(v.UnicastTTL), v.TrackSource, v.IgnoreLink, v.ReceiveBuffer
+	if v.FaultNoPeer && len(v.UnicastPeers) == 0 {
+		in.Fault = "no unicast_peer"
 	}
 	in.Track = tracked(v.Tracks)
 	switch v.AuthType {

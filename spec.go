@@ -16,6 +16,8 @@ import (
 type Spec struct {
 	// Instances are the VRRP instances. Their names are unique.
 	Instances []vrrp.Instance
+	// Host is what the instances share on their host.
+	Host vrrp.Host
 	// Services are the entries of the load balancer's table. Their keys are unique.
 	Services []Service
 	// Trackers move the priorities of instances. Their names are unique.
@@ -126,7 +128,7 @@ func (s *Service) probes() [][]check.Probe {
 
 // Validate reports everything that is wrong with the Spec, joined.
 func (s *Spec) Validate() error {
-	errs := []error{vrrp.ValidateAll(s.Instances)}
+	errs := []error{s.Host.Validate(), vrrp.ValidateAll(s.Instances)}
 	names := make(map[string]bool, len(s.Services))
 	owners := make(map[ipvs.ServiceKey]*Service, len(s.Services))
 	for i := range s.Services {
@@ -206,7 +208,7 @@ func (s *Spec) validateTrackers() error {
 func (s *Spec) clone() Spec {
 	c := *s
 	c.Instances, c.Services, c.Trackers, c.Notify = slices.Clone(s.Instances), slices.Clone(s.Services), slices.Clone(s.Trackers), s.Notify.clone()
-	c.Sessions = slices.Clone(s.Sessions)
+	c.Host, c.Sessions = s.Host.Clone(), slices.Clone(s.Sessions)
 	for i := range c.Trackers {
 		c.Trackers[i].Effects = slices.Clone(c.Trackers[i].Effects)
 	}

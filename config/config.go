@@ -19,6 +19,12 @@ type Config struct {
 	BFD            []*BFD
 	// Trackers are all that a track_ list can name, other than a script or an interface.
 	Trackers []Tracker
+	// GARPGroups, LinkDelays, TrackGroups and StaticAddresses are garp_group, interface_up_down_delays, track_group and
+	// static_ipaddress.
+	GARPGroups      []*GARPGroup
+	LinkDelays      []LinkDelay
+	TrackGroups     []*TrackGroup
+	StaticAddresses []VirtualAddress
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.
@@ -57,6 +63,11 @@ type Global struct {
 	ScriptGroups                                    bool // the groups of ScriptUser count too
 	SymlinkPaths                                    bool // use_symlink_paths
 	LogFailures                                     bool // checker_log_all_failures
+
+	// GARPInterval and GNAInterval are vrrp_garp_interval and vrrp_gna_interval.
+	GARPInterval, GNAInterval time.Duration
+	// DefaultInterface is that of static addresses without dev. Empty means eth0.
+	DefaultInterface string
 
 	said    said
 	minGARP bool // vrrp_min_garp

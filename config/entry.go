@@ -66,54 +66,6 @@ func (d *decoder) options(words []Word, table map[string]int) (rest []Word, ok b
 	return rest, true
 }
 
-var addressOptions = map[string]int{
-	"dev": 1, "brd": 1, "broadcast": 1, "scope": 1, "label": 1, "peer": 1, "home": 0, "-nodad": 0, "mngtmpaddr": 0, "noprefixroute": 0,
-	"autojoin": 0, "no_track": 0, "preferred_lft": 1, "use_vmac": 0, "track_group": 1,
-}
-
-// VirtualAddress is an entry of virtual_ipaddress, virtual_ipaddress_excluded or static_ipaddress.
-type VirtualAddress struct {
-	Pos
-	Prefix netip.Prefix
-	// Dev is the interface, empty for the instance's. Options are the other words of the entry.
-	Dev     string
-	Options []Word
-}
-
-// addressEntry reads ADDR[/LEN] and its options, in any order.
-func (d *decoder) addressEntry(e *Node) (a VirtualAddress, ok bool) {
-	rest, ok := d.options(e.Words, addressOptions)
-	if !ok {
-		return a, false
-	}
-	if len(rest) == 0 {
-		d.errorf(e.Pos, "missing-value", "ADDR[/LEN] [options]", "%s: the entry has no address", d.keyword)
-		return a, false
-	}
-	if a.Prefix, ok = d.prefix(rest[0]); !ok {
-		return a, false
-	}
-	for _, w := range rest[1:] {
-		d.errorf(w.Pos, "unknown-option", nearestOption(w.Text, addressOptions), "%s: unknown option %s of an address", d.keyword, quoted(w.Text))
-		return a, false
-	}
-	a.Pos = e.Pos
-	for i, w := range e.Words {
-		switch {
-		case i > 0 && e.Words[i-1].Text == "label" && len(w.Text) > 15:
-			d.bad(w, "a label of at most 15 characters")
-			return a, false
-		case w == rest[0]:
-		case w.Text == "dev" && i+1 < len(e.Words):
-			a.Dev = e.Words[i+1].Text
-		case i > 0 && e.Words[i-1].Text == "dev":
-		default:
-			a.Options = append(a.Options, w)
-		}
-	}
-	return a, true
-}
-
 func nearestOption(word string, table map[string]int) string {
 	best, distance := "", 3
 	for known := range table {

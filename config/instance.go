@@ -103,6 +103,14 @@ type VRRPInstance struct {
 	// OldUnicastChecksum is "old", "never" or empty.
 	OldUnicastChecksum string
 
+	// UnicastTTL is unicast_ttl, 0 for 255. FaultNoPeer is unicast_fault_no_peer.
+	UnicastTTL  int
+	FaultNoPeer bool
+	IgnoreLink  bool // dont_track_primary
+	TrackSource bool // track_src_ip
+	// ReceiveBuffer is kernel_rx_buf_size, 0 for the default.
+	ReceiveBuffer int
+
 	prioritySet bool
 	globals     Global // those above the instance, which some defaults are of
 	said        said

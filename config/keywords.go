@@ -72,6 +72,7 @@ func setDecoded[T any](path string, table map[string]setter[T], watching ...stri
 func init() { // the tables refer to each other
 	decoded = map[string]func(string) bool{}
 	instanceKeywords = instanceTable()
+	maps.Copy(globalKeywords, hostGlobals())
 	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
 		"global_defs": func(d *decoder, n *Node, c *Config) {
@@ -96,6 +97,7 @@ func init() { // the tables refer to each other
 		"vrrp_track_process":   decodeTrackProcess,
 		"bfd_instance":         decodeBFD,
 	}
+	initHost()
 	setDecoded("", topKeywords)
 	setDecoded("track_file", fileKeywords)
 	setDecoded("vrrp_track_file", fileKeywords)

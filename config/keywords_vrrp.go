@@ -45,6 +45,7 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),
 		"track_script":               track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,
 	}
+	maps.Copy(table, hostTable())
 	maps.Copy(table, saidTable("", func(v *VRRPInstance) *said { return &v.said }))
 	return table
 }

@@ -100,30 +100,18 @@ func (d *decoder) validateAddresses(v *VRRPInstance) {
 			continue
 		}
 		kept = append(kept, a)
-		d.noAddressOptions(v, a)
 	}
 	v.Addresses = kept
-	for _, a := range v.Excluded {
-		d.noAddressOptions(v, a)
-	}
-	if v.Interface == "" && unicast(v) {
-		d.notHeld(v.Pos, "instance %s: unicast without an interface is not spoken here yet: add interface IF", v.Name)
+	for _, a := range v.held() {
+		if a.Dev == "" && v.Interface == "" && unicast(v) {
+			d.errorf(a.Pos, "missing-value", "add dev IF", "instance %s has no interface: nobody can tell where %v goes", v.Name, a.Prefix)
+		}
 	}
 }
 
 func (d *decoder) notHeld(pos Pos, format string, args ...any) {
 	d.warnf(pos, "not-held", "", format, args...)
 	d.cfg.NotHeld = append(d.cfg.NotHeld, d.diags[len(d.diags)-1])
-}
-
-func (d *decoder) noAddressOptions(v *VRRPInstance, a VirtualAddress) {
-	if a.Dev != "" && a.Dev != v.Interface {
-		d.warnf(a.Pos, "no-effect", "", "%v: dev %s has no effect here: the address goes to %s", a.Prefix, a.Dev, v.Interface)
-	}
-	for _, w := range a.Options {
-		d.diags.add(w.Pos, Note, "no-effect", "", "%v: the option %s has no effect here", a.Prefix, quoted(w.Text))
-		return
-	}
 }
 
 // validateTimes rounds the interval to what the version can say.

@@ -95,10 +95,15 @@ func (p *port) listen() {
 		return
 	}
 	var vrids [256]bool
+	wanted, asked := len(p.runners)*bufferPerInstance, 0
 	for _, x := range p.runners {
 		vrids[x.in.VRID] = true
+		asked += x.in.ReceiveBuffer
 	}
-	p.err = p.conn.Want(&vrids, max(len(p.runners)*bufferPerInstance, bufferAtLeast))
+	if asked == 0 {
+		asked = max(wanted, bufferAtLeast)
+	}
+	p.err = p.conn.Want(&vrids, asked)
 }
 
 // find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
@@ -331,7 +336,7 @@ const precedence = 0xc0
 // sendTo writes one copy, which leaves with the others.
 func (r *Router) sendTo(now time.Time, x *runner, dst netip.Addr) {
 	p, start := x.port, len(r.out)
-	header := ipheader.Header{Src: x.source, Dst: dst, TTL: 255, Class: precedence, Protocol: p.key.Protocol, ID: x.id}
+	header := ipheader.Header{Src: x.source, Dst: dst, TTL: x.in.ttl(), Class: precedence, Protocol: p.key.Protocol, ID: x.id}
 	var err error
 	if r.out, err = x.writer.appendPacket(r.out, now, &header); err != nil {
 		r.unsent(x, dst, err)
@@ -341,6 +346,14 @@ func (r *Router) sendTo(now time.Time, x *runner, dst netip.Addr) {
 		r.sending = append(r.sending, p)
 	}
 	p.out = append(p.out, outgoing{x, start, len(r.out), dst})
+}
+
+// ttl is that of adverts.
+func (in *Instance) ttl() uint8 {
+	if in.unicast() {
+		return cmp.Or(in.TTL, 255)
+	}
+	return 255
 }
 
 // commit carries out what was decided: adverts leave first, then the slow work begins.

@@ -15,7 +15,7 @@ type Instance struct {
 	// Name is for people: logs, events, [Router.SetTracking]. Empty means INTERFACE/VRID. Names are unique in a Router.
 	Name string
 	// Interface is the link that adverts and addresses are on. It may be missing: the instance is then in FAULT until
-	// the link appears.
+	// the link appears. Empty means none, for unicast from a Source by whatever way: every address has its own Interface then.
 	Interface string
 	// VRID is the virtual router's id, 1 to 255. It must be the same on all routers of the group and unique on the link.
 	VRID uint8
@@ -43,6 +43,17 @@ type Instance struct {
 	Peers []Peer
 	// CheckSource refuses unicast adverts from others than Peers (check_unicast_src). It is implied by a peer's TTL range.
 	CheckSource bool
+	// TTL is that of adverts to Peers. 0 means 255.
+	TTL uint8
+	// TrackSource puts the instance into FAULT while the host has not the address Source (track_src_ip).
+	TrackSource bool
+	// IgnoreLink lets the instance take part while its interface is down, unless it does not exist (dont_track_primary).
+	IgnoreLink bool
+	// ReceiveBuffer is the room for received adverts, in bytes, to which the instances of a socket contribute. 0 means what
+	// the Router thinks fit.
+	ReceiveBuffer int
+	// Fault, when not empty, is why the instance must not take part: it stays in FAULT.
+	Fault string
 	// Sync names the group of instances that change state together: all are MASTER, or none; one in FAULT takes all there.
 	// Empty means none. Members are instances of the same Router with the same name here.
 	Sync string
@@ -234,8 +245,11 @@ func (in *Instance) Validate() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("vrrp: instance "+in.String()+": "+format, args...))
 	}
-	if in.Interface == "" {
-		bad("no interface")
+	if in.Interface == "" && (!in.unicast() || !in.Source.IsValid() || slices.ContainsFunc(in.held(), func(a Address) bool { return a.Interface == "" })) {
+		bad("no interface: only unicast from a Source can do without, with an Interface for each address")
+	}
+	if in.ReceiveBuffer < 0 {
+		bad("negative receive buffer")
 	}
 	if in.VRID == 0 {
 		bad("no VRID: set one of 1 to 255, the same on all routers of the group")

@@ -58,7 +58,9 @@ func (r *Router) changed(c Change) {
 type link struct {
 	name  string
 	state Link
-	err   error // why it cannot be used at all
+	flips time.Time // when a change of state that is being waited for counts, zero without one
+	wasUp bool      // it has been up once
+	err   error     // why it cannot be used at all
 	asked bool
 	users []*runner
 	work  *worker
@@ -73,19 +75,47 @@ func (r *Router) link(name string) *link {
 		r.links[name] = l
 	}
 	if !l.asked {
-		r.ask(l)
+		r.ask(time.Now(), l)
 	}
 	return l
 }
 
 // ask reads a link's state, and says whether it is another than before.
-func (r *Router) ask(l *link) (changed bool) {
+func (r *Router) ask(now time.Time, l *link) (changed bool) {
 	before, errBefore := l.state, l.err
 	l.state, l.err = r.net.Link(l.name)
-	l.asked = true
+	if l.err == nil && errBefore == nil && l.asked {
+		r.debounce(now, l, before.Up)
+	}
+	l.asked, l.wasUp = true, l.wasUp || l.up()
+	if l.state.Index != before.Index || l.up() && !before.Up {
+		r.restore(l.name)
+	}
 	a, b := l.state, before
 	return (l.err == nil) != (errBefore == nil) || a.Index != b.Index || a.Up != b.Up || a.MTU != b.MTU || a.NoMulticast != b.NoMulticast ||
 		!slices.Equal(a.Addrs, b.Addrs)
+}
+
+// debounce keeps a link as it was until its change has lasted for the delay.
+func (r *Router) debounce(now time.Time, l *link, wasUp bool) {
+	delay := r.delays[l.name].Down
+	if l.state.Up {
+		delay = r.delays[l.name].Up
+	}
+	switch {
+	case l.state.Up == wasUp || delay == 0 || !l.wasUp:
+		l.flips = time.Time{}
+	case l.flips.IsZero():
+		l.flips = now.Add(delay)
+		fallthrough
+	case now.Before(l.flips):
+		l.state.Up = wasUp
+		if r.recheck.IsZero() || l.flips.Before(r.recheck) {
+			r.recheck = l.flips
+		}
+	default:
+		l.flips = time.Time{}
+	}
 }
 
 // interfaces are the names of the links that the instance is on or depends on, each once.
@@ -105,7 +135,8 @@ func (in *Instance) interfaces() []string {
 
 // hear looks at what the host says has changed.
 func (r *Router) hear(now time.Time) {
-	if !r.recheck.IsZero() && !now.Before(r.recheck) {
+	recheck := !r.recheck.IsZero() && !now.Before(r.recheck)
+	if recheck {
 		r.recheck = time.Time{}
 		for _, p := range r.ports {
 			if p.err != nil {
@@ -117,13 +148,16 @@ func (r *Router) hear(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range r.links {
-		if (n.all || n.links[l.name]) && r.ask(l) {
+		if (n.all || n.links[l.name] || recheck && !l.flips.IsZero()) && r.ask(now, l) {
 			r.look(l.users...)
 		}
 	}
 	for _, c := range n.lost {
 		if x := r.holders[place{c.Interface, c.Lost}]; x != nil && x.machine.State() == Master {
 			r.verify(x, c)
+		}
+		if slices.ContainsFunc(r.host.Static.Addrs, func(a Address) bool { return a.Interface == c.Interface && a.Prefix == c.Lost }) {
+			r.restore(c.Interface)
 		}
 	}
 	gone := n.gone
@@ -212,14 +246,31 @@ func (r *Router) suspect(list ...*runner) {
 	}
 }
 
+// trackPlaces takes an instance out while an interface of its addresses, other than its own, is down.
+func (r *Router) trackPlaces(x *runner) {
+	for _, l := range x.links {
+		if x.fault == "" && !l.up() && l != x.port.link && x.in.holdsOn(l.name) {
+			x.fault = fmt.Sprintf("interface %s of a virtual address is down", l.name)
+		}
+	}
+}
+
+// holdsOn says whether an address that is tracked goes onto that link.
+func (in *Instance) holdsOn(name string) bool {
+	on := func(a Address) bool { return a.Interface == name && !a.NoTrack }
+	return slices.ContainsFunc(in.Addrs, on) || slices.ContainsFunc(in.Excluded, on)
+}
+
 // inspect finds out what an instance can do by itself.
 func (r *Router) inspect(now time.Time, x *runner) {
 	source, fault := r.usable(now, x)
-	if state := x.machine.State(); fault == "" && (state == Init || state == Fault) {
+	if fault == "" && source != x.source {
 		x.source = source
+		r.step(now, x, Readdress{Source: source})
 	}
 	x.fault = fault
 	r.track(x)
+	r.trackPlaces(x)
 	if t := r.tracking[x.in.String()]; x.fault == "" && t.Fault {
 		x.fault = "tracking: " + t.Reason
 	}
@@ -264,12 +315,14 @@ func (r *Router) notBefore(in *Instance) time.Time {
 func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 	p, l := x.port, x.port.link
 	switch {
+	case x.in.Fault != "":
+		return netip.Addr{}, x.in.Fault
 	case errors.Is(l.err, fs.ErrNotExist):
 		p.close()
 		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", l.name)
 	case l.err != nil:
 		return netip.Addr{}, fmt.Sprintf("interface %s: %v", l.name, l.err)
-	case !l.state.Up:
+	case !l.state.Up && !x.in.IgnoreLink:
 		return netip.Addr{}, fmt.Sprintf("interface %s is down", l.name)
 	case l.state.NoMulticast && !x.in.unicast():
 		return netip.Addr{}, fmt.Sprintf("interface %s has no multicast: use unicast peers", l.name)
@@ -278,6 +331,9 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 		return netip.Addr{}, fmt.Sprintf("%d virtual addresses do not fit the MTU %d of interface %s: advertise %d of them, hold the others as excluded", len(x.in.Addrs), l.state.MTU, l.name, most)
 	}
 	source := r.sourceOn(l, x)
+	if !source.IsValid() && x.in.Source.IsValid() {
+		return source, fmt.Sprintf("interface %s has not the address %v that adverts are sent from", l.name, x.in.Source)
+	}
 	if !source.IsValid() {
 		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", l.name, familyName(x.in.is6()))
 	}
@@ -291,6 +347,9 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 // sourceOn picks the first address that is nobody's virtual address. Once in use it is kept while it is there.
 func (r *Router) sourceOn(l *link, x *runner) netip.Addr {
 	if x.in.Source.IsValid() {
+		if x.in.TrackSource && !slices.ContainsFunc(l.state.Addrs, func(p netip.Prefix) bool { return p.Addr() == x.in.Source }) {
+			return netip.Addr{}
+		}
 		return x.in.Source
 	}
 	var first netip.Addr

@@ -46,7 +46,7 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("vrrp: no state %q", text)
 }
 
-// Event is what happens to a [Machine]: one of Startup, Shutdown, Lost, Yield, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
+// Event is what happens to a [Machine]: one of Startup, Shutdown, Lost, Yield, Readdress, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
 // Reconfigure.
 type Event interface{ event() }
 
@@ -228,6 +228,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.lost(now, ev.Reason)
 	case Yield:
 		m.yield(now, ev.Reason)
+	case Readdress:
+		m.source = ev.Source
 	case Received:
 		m.received(now, ev.From, ev.Advertisement)
 	case Timeout:

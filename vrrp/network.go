@@ -48,11 +48,6 @@ type Link struct {
 	Addrs []netip.Prefix
 }
 
-// Holdings are what an instance puts on its host while MASTER.
-type Holdings struct {
-	Addrs []Address
-}
-
 // Socket says what a [Conn] hears. Sockets are compared with ==: instances with the same one share a Conn.
 type Socket struct {
 	// Interface is the link. Empty means all of them, for unicast only.

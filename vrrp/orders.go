@@ -1,6 +1,9 @@
 package vrrp
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Orders are events that come from outside of the protocol.
 type (
@@ -10,10 +13,13 @@ type (
 	// Yield makes a MASTER say priority 0 and become a BACKUP that does not preempt, however low the priority of those that it
 	// hears, until it was MASTER again.
 	Yield struct{ Reason string }
+	// Readdress changes the source of adverts without changing the state: the host has another address.
+	Readdress struct{ Source netip.Addr }
 )
 
-func (Lost) event()  {}
-func (Yield) event() {}
+func (Lost) event()      {}
+func (Yield) event()     {}
+func (Readdress) event() {}
 
 func (m *Machine) lost(now time.Time, reason string) {
 	if m.state != Master {

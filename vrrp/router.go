@@ -72,7 +72,9 @@ type Router struct {
 	started    time.Time // when Run began
 	ports      map[Socket]*port
 	links      map[string]*link
-	holders    map[place]*runner  // of addresses whose loss matters
+	holders    map[place]*runner // of addresses whose loss matters
+	host       Host
+	delays     map[string]LinkDelay
 	adopts     map[string]bool    // instances that a predecessor left as MASTER
 	keep       bool               // on leaving, leave everything as it is
 	virtual    map[netip.Addr]int // addresses that are not to be sent from, with how many instances hold them
@@ -99,7 +101,7 @@ func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 16),
-		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), ports: make(map[Socket]*port),
+		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
 	r.do = r.groupAction
@@ -314,6 +316,7 @@ func watchError(err error) error { return fmt.Errorf("vrrp: watch links: %w", er
 func (r *Router) start() (err error) {
 	r.locked(func(now time.Time) {
 		r.running, r.started = true, now
+		r.static(r.host.Static, true)
 		for _, x := range r.runners {
 			r.look(x)
 		}
@@ -333,6 +336,9 @@ func (r *Router) stop() {
 	r.locked(func(now time.Time) {
 		for _, x := range r.runners {
 			r.step(now, x, Shutdown{Keep: r.keep})
+		}
+		if r.running && !r.keep {
+			r.static(r.host.Static, false)
 		}
 	})
 	r.mu.Lock()

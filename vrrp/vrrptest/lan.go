@@ -159,6 +159,9 @@ func (h *Host) watchers() []func(vrrp.Change) {
 func (h *Host) Link(name string) (vrrp.Link, error) {
 	h.lan.mu.Lock()
 	defer h.lan.mu.Unlock()
+	if name == "" { // whatever there is
+		return vrrp.Link{Up: true, Addrs: slices.Clone(h.addrs)}, nil
+	}
 	if up, other := h.links[name]; other {
 		return vrrp.Link{Index: 2, Up: up}, nil
 	}

@@ -1,0 +1,73 @@
+package holdfast
+
+import (
+	"cmp"
+
+	"github.com/holdfast-lb/holdfast/config"
+	"github.com/holdfast-lb/holdfast/vrrp"
+)
+
+// hostOf is what instances share on their host.
+func hostOf(c *config.Config) vrrp.Host {
+	var h vrrp.Host
+	for _, a := range c.StaticAddresses {
+		a.Dev = cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")
+		h.Static.Addrs = append(h.Static.Addrs, addressOf(a))
+	}
+	if g := &c.Global; g.GARPInterval > 0 || g.GNAInterval > 0 {
+		h.Pacing = append(h.Pacing, vrrp.Pacing{ARP: g.GARPInterval, NA: g.GNAInterval})
+	}
+	for _, g := range c.GARPGroups {
+		p := vrrp.Pacing{ARP: g.ARP, NA: g.NA}
+		for _, w := range g.Interfaces {
+			p.Interfaces = append(p.Interfaces, w.Text)
+		}
+		if len(p.Interfaces) > 0 {
+			h.Pacing = append(h.Pacing, p)
+		}
+	}
+	for _, d := range c.LinkDelays {
+		h.Delays = append(h.Delays, vrrp.LinkDelay{Interface: d.Interface, Down: d.Down, Up: d.Up})
+	}
+	return h
+}
+
+// addressOf is an address with its options.
+func addressOf(a config.VirtualAddress) vrrp.Address {
+	v := vrrp.Address{
+		Prefix: a.Prefix, Interface: a.Dev, Label: a.Label, Scope: a.Scope, Broadcast: a.Broadcast, Peer: a.Peer, DAD: a.DAD, Home: a.Home,
+		ManageTempAddr: a.ManageTempAddr, NoPrefixRoute: a.NoPrefixRoute, AutoJoin: a.AutoJoin, NoTrack: a.NoTrack, VMAC: a.VMAC,
+	}
+	if a.Preferred != nil {
+		v.Preferred = orNone(*a.Preferred)
+	}
+	return v
+}
+
+// addressesOf are those of an instance: dev of the instance's own interface says nothing.
+func addressesOf(list []config.VirtualAddress, iface string) (addrs []vrrp.Address) {
+	for _, a := range list {
+		if a.Dev == iface {
+			a.Dev = ""
+		}
+		addrs = append(addrs, addressOf(a))
+	}
+	return addrs
+}
+
+// staticTracks are the interfaces that an instance depends on by its track_groups.
+func staticTracks(c *config.Config, instance string) (list []vrrp.TrackInterface) {
+	for _, g := range c.TrackGroups {
+		for _, m := range g.Members {
+			if m.Text != instance {
+				continue
+			}
+			for _, a := range c.StaticAddresses {
+				if a.TrackGroup == g.Name {
+					list = append(list, vrrp.TrackInterface{Interface: cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")})
+				}
+			}
+		}
+	}
+	return list
+}

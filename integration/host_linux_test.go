@@ -1,0 +1,134 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/lab"
+)
+
+// squeeze makes one blank of many, so that what ip prints can be compared.
+func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func show(t testing.TB, h *lab.Host, args ...string) string {
+	t.Helper()
+	out, err := h.Run(context.Background(), "ip", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return squeeze(out)
+}
+
+// TestHostAddresses: every option of virtual addresses reaches the kernel; what others take away comes back; at the end nothing
+// is left.
+func TestHostAddresses(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	h := lab.New(t).Host("a", "10.9.0.1/24")
+	h.MustRun("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth1peer")
+	h.MustRun("ip", "link", "set", "eth1", "up")
+	h.MustRun("ip", "link", "set", "eth1peer", "up")
+	conf := write(t, "host.conf", `
+global_defs { vrrp_garp_interval 0.001
+ default_interface eth1 }
+garp_group { garp_interval 0.002
+ interfaces { eth1 } }
+interface_up_down_delays { eth0 0.1 0.1 }
+static_ipaddress {
+ 10.20.0.1/24 brd + scope link
+ 10.21.0.2/24 dev eth1 label eth1:two track_group both
+}
+track_group both { group { web } }
+vrrp_instance web {
+ interface eth0
+ version 3
+ advert_int 0.1
+ virtual_router_id 51
+ priority 200
+ kernel_rx_buf_size 65536
+ virtual_ipaddress {
+  10.9.0.100/24 brd 10.9.0.255 label eth0:vip
+  10.9.0.101 peer 10.9.0.201/32 noprefixroute
+  10.9.0.102 dev eth1 scope link
+ }
+ virtual_ipaddress_excluded {
+  2001:db8::1/64 home mngtmpaddr
+  2001:db8::2
+  2001:db8::3 preferred_lft forever
+  2001:db8::4/64 preferred_lft 0 -nodad no_track
+ }
+}
+`)
+	p := startDirector(t, h, conf, "--ipvs", "none")
+	within(t, 5*time.Second, "it is MASTER", func() bool { return h.Has(vip) })
+	within(t, 5*time.Second, "all addresses", func() bool { return strings.Contains(show(t, h, "-o", "addr"), "2001:db8::4") })
+	eth0, eth1 := show(t, h, "-o", "addr", "show", "dev", "eth0"), show(t, h, "-o", "addr", "show", "dev", "eth1")
+	for _, want := range []string{
+		"10.9.0.100/24 brd 10.9.0.255 scope global secondary eth0:vip", "10.9.0.101 peer 10.9.0.201/32 scope global noprefixroute",
+		"2001:db8::1/64 scope global nodad home mngtmpaddr", "2001:db8::2/128 scope global nodad deprecated", "2001:db8::3/128 scope global nodad \\",
+		"2001:db8::4/64 scope global deprecated",
+	} {
+		if !strings.Contains(eth0, want) {
+			t.Errorf("eth0 has no %q:\n%s", want, eth0)
+		}
+	}
+	for _, want := range []string{"10.20.0.1/24 brd 10.20.0.255 scope link", "10.21.0.2/24 scope global eth1:two", "10.9.0.102/32 scope link"} {
+		if !strings.Contains(eth1, want) {
+			t.Errorf("eth1 has no %q:\n%s", want, eth1)
+		}
+	}
+
+	h.MustRun("ip", "addr", "del", "10.20.0.1/24", "dev", "eth1")
+	within(t, 5*time.Second, "a static address comes back", func() bool { return strings.Contains(show(t, h, "-o", "addr"), "10.20.0.1/24") })
+	h.MustRun("ip", "addr", "del", vip.String()+"/24", "dev", "eth0")
+	says(t, p, "someone removed "+vip.String())
+	within(t, 5*time.Second, "the virtual address comes back", func() bool { return h.Has(vip) })
+
+	h.MustRun("ip", "link", "set", "eth0", "down")
+	h.MustRun("ip", "link", "set", "eth0", "up")
+	time.Sleep(300 * time.Millisecond)
+	if strings.Contains(p.Output(), "interface eth0 is down") {
+		t.Errorf("a link that flaps for less than its delay moved the instance:\n%s", p.Output())
+	}
+	h.MustRun("ip", "link", "set", "eth1", "down")
+	says(t, p, "tracked interface eth1 is down")
+	h.MustRun("ip", "link", "set", "eth1", "up")
+	within(t, 5*time.Second, "it is MASTER again", func() bool { return h.Has(vip) })
+	if status := p.Stop(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if left := show(t, h, "-o", "addr"); strings.Contains(left, "10.9.0.10") || strings.Contains(left, "10.20.0") || strings.Contains(left, "10.21.0") || strings.Contains(left, "2001:db8") {
+		t.Errorf("left over:\n%s", left)
+	}
+}
+
+// TestUnicast: without an interface, with TTLs, and two instances of one VRID that have different peers.
+func TestUnicast(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	n := lab.New(t)
+	a, b, c := n.Host("a", "10.9.0.1/24"), n.Host("b", "10.9.0.2/24"), n.Host("c", "10.9.0.3/24")
+	instance := func(name, self, peer string, priority int, addr string, lines string) string {
+		return fmt.Sprintf("vrrp_instance %s {\n version 3\n advert_int 0.1\n virtual_router_id 51\n priority %d\n unicast_src_ip %s\n unicast_peer {\n %s\n }\n %s\n virtual_ipaddress {\n %s dev eth0\n }\n}\n", name, priority, self, peer, lines, addr)
+	}
+	one, two := "10.9.0.101", "10.9.0.102"
+	startDirector(t, a, write(t, "a.conf", instance("one", "10.9.0.1", "10.9.0.2 min_ttl 10 max_ttl 20", 200, one, "")+
+		instance("two", "10.9.0.1", "10.9.0.3", 100, two, "interface eth0\n unicast_ttl 7")), "--ipvs", "none")
+	pb := startDirector(t, b, write(t, "b.conf", instance("one", "10.9.0.2", "10.9.0.1", 100, one, "unicast_ttl 15")), "--ipvs", "none")
+	startDirector(t, c, write(t, "c.conf", instance("two", "10.9.0.3", "10.9.0.1 max_ttl 7", 200, two, "")), "--ipvs", "none")
+	has := func(h *lab.Host, addr string) bool { return h.Has(netip.MustParseAddr(addr)) }
+	within(t, 5*time.Second, "a holds one, c holds two", func() bool { return has(a, one) && !has(a, two) && !has(b, one) && has(c, two) })
+	time.Sleep(500 * time.Millisecond)
+	if has(b, one) || has(a, two) {
+		t.Error("someone does not hear its peer")
+	}
+	a.MustRun("ip", "addr", "del", "10.9.0.1/24", "dev", "eth0")
+	within(t, 5*time.Second, "b takes over", func() bool { return has(b, one) })
+	if status := pb.Stop(); status != 0 || has(b, one) {
+		t.Errorf("status %d, address still there %v", status, has(b, one))
+	}
+}
