@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/check/bfd"
+	"github.com/holdfast-lb/holdfast/internal/lockfile"
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -39,6 +40,11 @@ type Options struct {
 	RepairInterval time.Duration
 	SlowStart      time.Duration
 	Ledger         string
+	// StateFile is where a Controller writes what the next one needs to go on without a gap: who is MASTER, the verdicts of checks,
+	// what operators said. It is for one Controller at a time: with another at work, Run waits for Takeover and then is [ErrHeld].
+	// Empty means that nothing is written.
+	StateFile string
+	Takeover  time.Duration
 	// MaxConcurrentChecks bounds the checks that run at once; see [check.Options].
 	MaxConcurrentChecks int
 	// Dial reaches mail servers and webhooks; it is where names are resolved. Nil means that of a net.Dialer.
@@ -58,6 +64,10 @@ type Controller struct {
 	lateness, latency meter
 	wake              chan struct{} // holds a token while the table may have to change
 	ready             chan struct{}
+	options           Options
+	lock              *lockfile.Lock // of the state file; nil without one
+	left              estate         // by a predecessor
+	worth, urgent     chan struct{}  // hold a token while the state file is out of date
 
 	applying sync.Mutex // one Apply or verb, or the beginning or the end of Run, at a time; taken before syncing and mu
 	wish     Spec       // as it was applied; guarded by applying
@@ -70,6 +80,9 @@ type Controller struct {
 	state *state
 	group groups
 	host  map[string]vrrp.Tracking // what the host application says
+	kept  bool                     // a successor takes over
+	heirs []string                 // were MASTER when everything was left to a successor
+	end   context.CancelFunc       // of Run
 }
 
 type phase uint8
@@ -86,7 +99,7 @@ func New(o Options) *Controller {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.kernel = o.Table
+	c.kernel, c.options, c.worth, c.urgent = o.Table, o, make(chan struct{}, 1), make(chan struct{}, 1)
 	c.notifier = newNotifier(o, c.log, c.publish)
 	c.events.sink = c.notifier.handle
 	c.router = vrrp.NewRouter(vrrp.Options{
@@ -132,33 +145,86 @@ func (c *Controller) track(instance string) {
 
 // Run holds what was applied until ctx ends. Then every MASTER sends priority 0 and gives its addresses up, and the
 // Controller's own entries leave the table; Run returns nil when that is done, within 10 s. It returns an error when
-// instances cannot work at all, for want of privilege. A Controller runs once.
+// instances cannot work at all, for want of privilege, or when another Controller holds the state file. A Controller runs once.
 func (c *Controller) Run(ctx context.Context) error {
-	if err := c.enter(running); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.events.close()
+	if err := c.succeed(ctx); err != nil {
 		return err
 	}
-	defer c.events.close()
-	c.begin(ctx)
-	group, inner := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.router.Run(inner) })
-	group.Go(func() error { return c.monitor.Run(inner) })
-	group.Go(func() error { return c.speaker.Run(inner) })
-	group.Go(func() error { return c.keepTable(inner) })
-	err := group.Wait()
-	err = errors.Join(err, c.enter(ended), c.release())
-	c.tellOmega()
+	if err := c.enter(running, cancel); err != nil {
+		return err
+	}
+	if !c.left.Kept {
+		c.runOnce(c.program(func(s *Spec) *Program { return s.Startup }), "startup script")
+	}
+	c.notifier.start(ctx)
+	err := c.hold(ctx)
+	err = errors.Join(err, c.enter(ended, nil), c.leave())
 	c.notifier.close()
-	c.runOnce(c.program(func(s *Spec) *Program { return s.Shutdown }), "shutdown script")
+	if !c.keeps() {
+		c.runOnce(c.program(func(s *Spec) *Program { return s.Shutdown }), "shutdown script")
+	}
 	return err
 }
 
-// begin does what comes before everything else.
-func (c *Controller) begin(ctx context.Context) {
-	c.runOnce(c.program(func(s *Spec) *Program { return s.Startup }), "startup script")
-	c.notifier.start(ctx)
+// hold runs the parts until ctx ends. The instances are the first to go on where a predecessor left.
+func (c *Controller) hold(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	var untilLeft sync.WaitGroup // what a successor must wait for
+	untilLeft.Add(1)
+	group.Go(func() error { defer untilLeft.Done(); return c.router.Run(ctx) })
+	if err := c.inherit(); err != nil {
+		c.log.Error("verdicts are not taken over", "error", err)
+	}
+	c.tellInitial()
+	group.Go(func() error { return c.monitor.Run(ctx) })
+	group.Go(func() error { return c.speaker.Run(ctx) })
+	untilLeft.Add(1)
+	group.Go(func() error { defer untilLeft.Done(); return c.keepTable(ctx) })
+	group.Go(func() error { c.keepEstate(ctx, &untilLeft); return nil })
+	return group.Wait()
+}
+
+// Handover makes Run end and leave everything as it is, for a successor on this host with the same [Options.StateFile]: instances
+// stay MASTER as their peers see it, addresses and table entries stay, nobody is told. It does not wait for Run.
+func (c *Controller) Handover() {
+	c.mu.Lock()
+	c.kept = true
+	end := c.end
+	c.mu.Unlock()
+	c.router.KeepOnLeave(true)
+	c.notifier.hush()
+	if end != nil {
+		end()
+	}
+}
+
+func (c *Controller) keeps() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.events.tell(c.state.initial(&state{}, c.spec.Notify.InitialServers, time.Now()))
+	return c.kept
+}
+
+// leave takes away what is left, unless a successor wants it.
+func (c *Controller) leave() error {
+	if c.keeps() {
+		return nil
+	}
+	err := c.release()
+	c.tellOmega()
+	if c.lock != nil {
+		err = errors.Join(err, c.bequeathNothing())
+	}
+	return err
+}
+
+// tellInitial tells what there is to tell of services that start.
+func (c *Controller) tellInitial() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events.tell(c.state.initial(c.left.state(), c.spec.Notify.InitialServers, time.Now()))
 }
 
 func (c *Controller) program(of func(*Spec) *Program) *Program {
@@ -181,7 +247,7 @@ func (c *Controller) runOnce(p *Program, what string) {
 }
 
 // enter begins a phase. Whoever is in Apply finishes first.
-func (c *Controller) enter(p phase) error {
+func (c *Controller) enter(p phase, end context.CancelFunc) error {
 	c.applying.Lock()
 	defer c.applying.Unlock()
 	c.mu.Lock()
@@ -192,7 +258,10 @@ func (c *Controller) enter(p phase) error {
 	if p == running && c.table == nil && len(c.spec.Services) > 0 {
 		c.log.Warn("no table: services are checked and nothing is balanced")
 	}
-	c.phase = p
+	c.phase, c.end = p, end
+	if c.kept && end != nil { // it was told before it began
+		end()
+	}
 	return nil
 }
 
@@ -305,6 +374,7 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
 	c.log.Info("applied", "what", object, "changes", summary)
 	c.publish(kind, object, "", "", summary)
+	c.outdate(false)
 	if spec.Notify.Repeat && kind == EventApply {
 		c.notifier.repeat(c.router.Status(), c.groupStates())
 	}
@@ -378,6 +448,10 @@ func (c *Controller) instanceChanged(t vrrp.Transition) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.outdate(true)
+	if c.kept && t.From == vrrp.Master && t.To == vrrp.Init {
+		c.heirs = append(c.heirs, t.Instance)
+	}
 	if of, ok := c.group.started(e); ok {
 		c.events.publish(of)
 	}
@@ -450,6 +524,7 @@ func (c *Controller) probeChanged(t check.Transition) {
 		}
 		return
 	}
+	c.outdate(false)
 	select {
 	case c.wake <- struct{}{}:
 	default:

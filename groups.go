@@ -2,6 +2,8 @@ package holdfast
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
@@ -31,6 +33,20 @@ func newGroups(instances []vrrp.Instance, old groups) groups {
 		}
 	}
 	return g
+}
+
+// inherit takes instances for MASTER from the start.
+func (g *groups) inherit(masters []string) {
+	for _, in := range masters {
+		name, ok := g.of[in]
+		if !ok {
+			continue
+		}
+		g.states[name][in] = "MASTER"
+		if all := slices.Collect(maps.Values(g.states[name])); !slices.ContainsFunc(all, func(s string) bool { return s != "MASTER" }) {
+			g.told[name] = "MASTER"
+		}
+	}
 }
 
 // started is the event of a group whose first member has started: as keepalived, the group is said to be in that state before

@@ -48,6 +48,8 @@ type notifier struct {
 	names   map[string]string  // of services and servers, as FIFOs have them
 	fifos   map[string]*pipe
 	mailed  map[subject]string // the last state that was mailed
+	quiet   bool               // a successor goes on: nobody is told of the end
+	heirs   map[string]bool    // instances whose start was told by a predecessor
 }
 
 type subject struct {
@@ -140,6 +142,9 @@ func (n *notifier) handle(e Event) {
 	if n.running == nil {
 		return
 	}
+	if n.untold(e) {
+		return
+	}
 	n.postEvent(e)
 	m := told{e, e.To}
 	if e.Kind == EventRival {
@@ -152,6 +157,35 @@ func (n *notifier) handle(e Event) {
 	n.runHooks(m, hooks)
 	n.writeLines(m)
 	n.mailEvent(m)
+}
+
+// inherit remembers instances that only go on.
+func (n *notifier) inherit(names []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.heirs = make(map[string]bool)
+	for _, name := range names {
+		n.heirs[name] = true
+	}
+}
+
+// hush makes the end untold.
+func (n *notifier) hush() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.quiet = true
+}
+
+// untold says whether an event is only one of this process, and nothing that happened.
+func (n *notifier) untold(e Event) bool {
+	if e.Kind != EventInstance && e.Kind != EventGroup {
+		return false
+	}
+	if e.Kind == EventInstance && e.From == "INIT" && n.heirs[e.Object] {
+		delete(n.heirs, e.Object)
+		return true
+	}
+	return n.quiet && e.To == "INIT"
 }
 
 // hooksOf are those of an event's object. It names the state that is told of an instance that has ended: empty for nothing.

@@ -182,9 +182,14 @@ func (c *Controller) SetInstanceMaintenance(ctx context.Context, instance string
 	return c.overrideInstance(ctx, instance, "maintenance "+onOff(on), func(o *instanceOverride) { o.out = on })
 }
 
-// Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there.
+// Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there; see [vrrp.Router.Failover].
 func (c *Controller) Failover(_ context.Context, instance string) error {
-	return c.router.Failover(instance)
+	if err := c.router.Failover(instance); err != nil {
+		return err
+	}
+	c.log.Info("override", "object", instance, "what", "failover")
+	c.publish(EventOverride, instance+" failover", "", "", "by an operator")
+	return nil
 }
 
 func onOff(on bool) string {

@@ -125,6 +125,43 @@ func TestOverridesOutliveApply(t *testing.T) {
 	})
 }
 
+// TestFailover: the peer takes over at once, and stays until it goes.
+func TestFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start(t, w.spec())
+		defer w.stop(t)
+		peer := vrrp.NewRouter(vrrp.Options{Network: w.lan.Host("10.0.0.2")})
+		lesser := w.spec().Instances
+		lesser[0].Priority = 50
+		if err := peer.Set(lesser); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- peer.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		if err := w.c.Failover(t.Context(), "VI"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 1 || h[0] != "10.0.0.2" {
+			t.Errorf("after a failover the address is on %v", h)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		if h := w.lan.Holders("10.0.0.100"); len(h) != 1 || h[0] != "10.0.0.1" {
+			t.Errorf("when the peer has gone the address is on %v", h)
+		}
+		if err := w.c.Failover(t.Context(), "nobody"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("of an instance that is not there: %v", err)
+		}
+	})
+}
+
 // busyTable says that every destination has connections.
 type busyTable struct {
 	*ipvstest.Fake
