@@ -4,7 +4,7 @@ SHELL   := /bin/bash
 MODULES := . observe examples integration
 export PATH := $(CURDIR)/bin:$(PATH)
 
-.PHONY: all setup build lint test unit demo incident pictures clean
+.PHONY: all setup build lint test unit sim demo incident pictures clean
 
 all: build
 
@@ -34,6 +34,10 @@ test: setup build lint unit ## what CI runs
 
 unit:
 	@set -e; for m in $(MODULES); do echo "test $$m"; (cd $$m && go test -race -count=1 ./...); done
+	go test -count=1 -run TestSimulation ./vrrp
+
+sim: ## a million simulated router-hours of VRRP, 100 times what test does
+	go test -count=1 -timeout 6h -run TestSimulation ./vrrp -sim.hours 1000000 -v
 
 pictures: setup ## docs/observe*.png anew, with the fonts that they are made with
 	@fc-list | grep -q Inter || apt-get install -y -qq --no-install-recommends fonts-inter fonts-jetbrains-mono

@@ -23,7 +23,8 @@ type Instance struct {
 	Version uint8
 	// Priority, 1 to 254; the highest holds the addresses. 255 makes the instance the owner of its addresses. 0 means 100.
 	Priority uint8
-	// Interval between adverts; see [Advertisement]. 0 means 1 s.
+	// Interval between adverts; see [Advertisement]. 0 means 1 s. It should be the same on all routers: one that starts with a
+	// shorter interval than the MASTER's takes over before it can have heard it (RFC 9568, Section 5.2.7).
 	Interval time.Duration
 	// Addrs are the virtual addresses, all of one family, advertised in this order. IPv6 by version 2 is no RFC's;
 	// keepalived speaks it. See [MustAddresses].

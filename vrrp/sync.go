@@ -64,9 +64,9 @@ func (g Group) others(now time.Time, m *Machine, ev Event, do func(*Machine, Act
 // name is the group's, for people.
 func (g Group) name() string { return g[0].in.Sync }
 
-// startup starts one member: in FAULT with the others, or as MASTER with them.
+// startup starts one member: as MASTER with the others, or in FAULT with them, where it may be already.
 func (g Group) startup(now time.Time, m *Machine, ev Startup, do func(*Machine, Action)) {
-	if faulty := g.faulty(); faulty != nil && m.state == Init {
+	if faulty := g.faulty(); faulty != nil {
 		m.source, m.notBefore = ev.Source, ev.NotBefore
 		g.run(now, m, drag{g.because(faulty)}, do)
 		return
