@@ -40,19 +40,19 @@ type outgoing struct {
 }
 
 // port is the socket that an instance belongs to.
-func (r *Router) port(in *Instance) *port {
-	key := in.socket()
+func (r *Router) port(x *runner) *port {
+	key := x.in.socket(x.transmit())
 	p, ok := r.ports[key]
 	if !ok {
-		p = &port{key: key, link: r.link(in.Interface), peers: make(map[peerKey]*runner)}
+		p = &port{key: key, link: r.link(key.Interface), peers: make(map[peerKey]*runner)}
 		r.ports[key] = p
 	}
 	return p
 }
 
-// socket is the one that the instance shares with others.
-func (in *Instance) socket() Socket {
-	s := Socket{Interface: in.Interface, IPv6: in.is6(), Protocol: Protocol}
+// socket is the one that the instance shares with others, on that link.
+func (in *Instance) socket(iface string) Socket {
+	s := Socket{Interface: iface, IPv6: in.is6(), Protocol: Protocol}
 	if in.AuthType == AuthAH {
 		s.Protocol = protocolAH
 	}
@@ -173,7 +173,7 @@ func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
 		r.log.Warn("receive adverts", "interface", p.key.Interface, "error", err)
 		p.close()
 		p.err = err
-		r.lookAgain(now)
+		r.lookAgain(now, p.runners...)
 		return false
 	}
 	for i := range n {
@@ -290,9 +290,9 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 	case SendAdvert:
 		r.send(now, x, a.Priority)
 	case AddAddrs:
-		r.hold(x, x.in.held())
+		r.hold(x, x.placed(x.in.held()))
 	case RemoveAddrs:
-		r.release(x, x.in.held())
+		r.release(x, x.placed(x.in.held()))
 	case AnnounceAddrs:
 		r.announce(x, int(a.Rounds))
 	case Transition:
@@ -300,7 +300,7 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 	case Conflict:
 		r.log.Warn("conflict", "instance", a.Instance, "kind", a.Kind.String(), "with", a.From, "detail", a.Detail)
 		if r.conflict != nil {
-			r.after(x.port.link, func() { r.notifier.queue.Add(func() { r.conflict(a) }) })
+			r.after(x.home, func() { r.notifier.queue.Add(func() { r.conflict(a) }) })
 		}
 	}
 }
@@ -313,7 +313,7 @@ func (r *Router) transition(x *runner, t Transition) {
 		t.Took = x.silence(t.At)
 	}
 	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
-	r.after(x.port.link, func() { r.notifier.add(t) })
+	r.after(x.home, func() { r.notifier.add(t) })
 }
 
 func (r *Router) send(now time.Time, x *runner, priority uint8) {
@@ -401,7 +401,8 @@ func (r *Router) unsent(x *runner, dst netip.Addr, err error) {
 
 // join enters an instance into the tables.
 func (r *Router) join(x *runner) {
-	x.port = r.port(&x.in)
+	r.nameVMACs(x)
+	x.home, x.port = r.link(x.in.Interface), r.port(x)
 	x.port.runners = append(x.port.runners, x)
 	r.names[x.in.String()] = x
 	r.machines[x.machine] = x
@@ -411,12 +412,12 @@ func (r *Router) join(x *runner) {
 			r.virtual[a.Addr()]++
 		}
 	}
-	for _, a := range x.in.held() {
+	for _, a := range x.placed(x.in.held()) {
 		if !a.NoTrack {
-			r.holders[place{cmp.Or(a.Interface, x.in.Interface), a.Prefix}] = x
+			r.holders[place{a.Interface, a.Prefix}] = x
 		}
 	}
-	for _, name := range x.in.interfaces() {
+	for _, name := range x.interfaces() {
 		l := r.link(name)
 		l.users = append(l.users, x)
 		x.links = append(x.links, l)
@@ -440,8 +441,8 @@ func (r *Router) leave(x *runner) {
 			}
 		}
 	}
-	for _, a := range x.in.held() {
-		if at := (place{cmp.Or(a.Interface, x.in.Interface), a.Prefix}); r.holders[at] == x {
+	for _, a := range x.placed(x.in.held()) {
+		if at := (place{a.Interface, a.Prefix}); r.holders[at] == x {
 			delete(r.holders, at)
 		}
 	}
@@ -454,7 +455,9 @@ func (r *Router) leave(x *runner) {
 
 // detach forgets an instance that has left.
 func (r *Router) detach(x *runner) {
+	r.promote(x, false)
 	r.leave(x)
+	r.dropVMACs(x, x.vlinks)
 	x.gone = true
 	r.timers.remove(x)
 	if p := x.port; len(p.runners) == 0 {
@@ -472,13 +475,19 @@ func cut(list []*runner, x *runner) []*runner {
 
 // change brings a running instance to its new wish.
 func (r *Router) change(now time.Time, x *runner, in Instance) {
-	old, oldPort := x.in, x.port
+	old, oldPort := x.placed(x.in.held()), x.port
+	oldLinks := x.vlinks
+	r.promote(x, false)
 	r.leave(x)
+	for _, v := range oldLinks {
+		delete(r.vmacs, v.Name)
+	}
 	x.setInstance(in)
 	if !r.running {
 		x.machine = mustMachine(in)
 	}
 	r.join(x)
+	r.dropVMACs(x, x.keepLinks(oldLinks))
 	if len(oldPort.runners) == 0 {
 		delete(r.ports, oldPort.key)
 		r.after(nil, oldPort.close)
@@ -489,16 +498,17 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	}
 	if x.port != oldPort {
 		r.look(x.port.runners...)
-		_ = r.open(x.port)
+		_, _ = r.usable(now, x)
 	}
 	r.step(now, x, Reconfigure{Instance: in})
 	if x.machine.State() != Master {
 		return
 	}
-	if gone := without(old.held(), in.held()); len(gone) > 0 {
+	held := x.placed(in.held())
+	if gone := without(old, held); len(gone) > 0 {
 		r.drop(x, gone)
 	}
-	if added := without(in.held(), old.held()); len(added) > 0 {
+	if added := without(held, old); len(added) > 0 {
 		r.add(x, added)
 		r.announce(x, in.Announce.rounds())
 	}

@@ -53,6 +53,10 @@ type Instance struct {
 	// ReceiveBuffer is the room for received adverts, in bytes, to which the instances of a socket contribute. 0 means what
 	// the Router thinks fit.
 	ReceiveBuffer int
+	// VMAC gives the instance a link of its own with the virtual MAC address. The zero value means none.
+	VMAC VMAC
+	// Promote keeps other addresses of the interface when the first of their network is removed (promote_secondaries).
+	Promote bool
 	// Fault, when not empty, is why the instance must not take part: it stays in FAULT.
 	Fault string
 	// Sync names the group of instances that change state together: all are MASTER, or none; one in FAULT takes all there.
@@ -269,6 +273,7 @@ func (in *Instance) Validate() error {
 	if in.TimerExpiredBackup > 0 && !in.NoPreempt {
 		bad("it shall become BACKUP when its timer is late: that needs NoPreempt, else it takes over again at once")
 	}
+	in.validateVMAC(bad)
 	in.validateAuth(bad)
 	in.validateStrict(bad)
 	for _, t := range in.Track {

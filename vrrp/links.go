@@ -119,15 +119,18 @@ func (r *Router) debounce(now time.Time, l *link, wasUp bool) {
 }
 
 // interfaces are the names of the links that the instance is on or depends on, each once.
-func (in *Instance) interfaces() []string {
-	names := []string{in.Interface}
-	for _, t := range in.Track {
+func (x *runner) interfaces() []string {
+	names := []string{x.in.Interface, x.device}
+	for _, t := range x.in.Track {
 		names = append(names, t.Interface)
 	}
-	for _, a := range in.held() {
+	for _, a := range x.in.held() {
 		if a.Interface != "" && !a.NoTrack {
 			names = append(names, a.Interface)
 		}
+	}
+	for _, v := range x.vlinks {
+		names = append(names, v.Name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -138,11 +141,8 @@ func (r *Router) hear(now time.Time) {
 	recheck := !r.recheck.IsZero() && !now.Before(r.recheck)
 	if recheck {
 		r.recheck = time.Time{}
-		for _, p := range r.ports {
-			if p.err != nil {
-				r.look(p.runners...)
-			}
-		}
+		r.look(r.retry...)
+		r.retry = r.retry[:0]
 	}
 	n := r.news
 	n.mu.Lock()
@@ -174,7 +174,7 @@ func (r *Router) hear(now time.Time) {
 // what that has to do.
 func (r *Router) verify(x *runner, c Change) {
 	term, n := x.term.Load(), r.news
-	r.after(x.port.link, func() {
+	r.after(x.home, func() {
 		l, err := r.net.Link(c.Interface)
 		if err != nil || !l.Up || slices.Contains(l.Addrs, c.Lost) {
 			return // without its link the instance is in FAULT
@@ -186,10 +186,14 @@ func (r *Router) verify(x *runner, c Change) {
 	})
 }
 
-// lookAgain has sockets that could not be had tried again.
-func (r *Router) lookAgain(now time.Time) {
+// retryTime is when what could not be had is tried again.
+const retryTime = time.Second
+
+// lookAgain has what instances could not get tried again.
+func (r *Router) lookAgain(now time.Time, list ...*runner) {
+	r.retry = append(r.retry, list...)
 	if r.recheck.IsZero() {
-		r.recheck = now.Add(time.Second)
+		r.recheck = now.Add(retryTime)
 	}
 }
 
@@ -314,9 +318,13 @@ func (r *Router) notBefore(in *Instance) time.Time {
 // usable tells the address to send from, or why there is none. It opens the socket when that is due.
 func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 	p, l := x.port, x.port.link
-	switch {
-	case x.in.Fault != "":
+	if x.in.Fault != "" {
 		return netip.Addr{}, x.in.Fault
+	}
+	if lacks := r.lacksVMAC(now, x); lacks != "" {
+		return netip.Addr{}, lacks
+	}
+	switch {
 	case errors.Is(l.err, fs.ErrNotExist):
 		p.close()
 		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", l.name)
@@ -330,7 +338,7 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 	if most := x.in.maxAddrs(l.state.MTU); len(x.in.Addrs) > most {
 		return netip.Addr{}, fmt.Sprintf("%d virtual addresses do not fit the MTU %d of interface %s: advertise %d of them, hold the others as excluded", len(x.in.Addrs), l.state.MTU, l.name, most)
 	}
-	source := r.sourceOn(l, x)
+	source := r.sourceOn(x.home, x)
 	if !source.IsValid() && x.in.Source.IsValid() {
 		return source, fmt.Sprintf("interface %s has not the address %v that adverts are sent from", l.name, x.in.Source)
 	}
@@ -338,9 +346,10 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 		return source, fmt.Sprintf("interface %s has no %s address to send adverts from", l.name, familyName(x.in.is6()))
 	}
 	if err := r.open(p); err != nil {
-		r.lookAgain(now)
+		r.lookAgain(now, x)
 		return source, fmt.Sprintf("interface %s: %v", l.name, err)
 	}
+	r.promote(x, true)
 	return source, ""
 }
 

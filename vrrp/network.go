@@ -21,6 +21,13 @@ type Network interface {
 	Hold(name string, h Holdings) error
 	// Release undoes Hold. What is not there is no error.
 	Release(name string, h Holdings) error
+	// MakeVMAC makes a link with a MAC address of its own on top of another one, or takes over the one of that name that fits.
+	// It comes up by itself. RemoveVMAC removes one that MakeVMAC has made, with what was changed for it.
+	MakeVMAC(v VirtualLink) error
+	RemoveVMAC(name string) error
+	// Promote says whether addresses of the interface survive the removal of the first one of their network. Each true is
+	// undone by one false.
+	Promote(name string, on bool) error
 	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
 	// advertisement.
 	Announce(name string, addrs []netip.Addr) error
@@ -46,6 +53,16 @@ type Link struct {
 	MTU int
 	// Addrs are its addresses that can be used, virtual ones included, in the kernel's order.
 	Addrs []netip.Prefix
+}
+
+// VirtualLink is a link with a virtual MAC address.
+type VirtualLink struct {
+	Name, Parent string
+	MAC          [6]byte
+	// IPv6 says that it is used with IPv6.
+	IPv6 bool
+	// Group is the group of interfaces that it is in. 0 means the default one.
+	Group uint32
 }
 
 // Socket says what a [Conn] hears. Sockets are compared with ==: instances with the same one share a Conn.

@@ -15,19 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/internal/rtnl"
+	"github.com/holdfast-lb/holdfast/internal/sysctl"
 )
 
 type hostNetwork struct {
-	mirror *rtnl.Mirror
+	mirror  *rtnl.Mirror
+	sysctls sysctl.Keeper
 
 	mu      sync.Mutex // guards the fields below
 	command *rtnl.Conn
 	frames  map[frameKey]*packet.Conn
 	routers map[string]forwarding
+	vmacs   map[string]string // the links that were made, with their parents
+	relaxed []string          // parameters that go back when the last of them has gone
 }
 
 func newHostNetwork() Network {
-	return &hostNetwork{mirror: rtnl.NewMirror(), frames: make(map[frameKey]*packet.Conn), routers: make(map[string]forwarding)}
+	return &hostNetwork{mirror: rtnl.NewMirror(), frames: make(map[frameKey]*packet.Conn), routers: make(map[string]forwarding), vmacs: make(map[string]string)}
 }
 
 // conn gives orders to the kernel. It is opened when it is first needed, in the namespace of whoever needs it.

@@ -33,6 +33,15 @@ func (h inHost) Hold(name string, what vrrp.Holdings) error {
 func (h inHost) Release(name string, what vrrp.Holdings) error {
 	return h.host.Do(func() error { return h.Network.Release(name, what) })
 }
+func (h inHost) MakeVMAC(v vrrp.VirtualLink) error {
+	return h.host.Do(func() error { return h.Network.MakeVMAC(v) })
+}
+func (h inHost) RemoveVMAC(name string) error {
+	return h.host.Do(func() error { return h.Network.RemoveVMAC(name) })
+}
+func (h inHost) Promote(name string, on bool) error {
+	return h.host.Do(func() error { return h.Network.Promote(name, on) })
+}
 func (h inHost) Announce(name string, a []netip.Addr) error {
 	return h.host.Do(func() error { return h.Network.Announce(name, a) })
 }

@@ -39,5 +39,5 @@ func (r *Router) inform(x *runner, n Notice) {
 		return
 	}
 	n.Instance = x.in.String()
-	r.after(x.port.link, func() { r.notifier.notice(n) })
+	r.after(x.home, func() { r.notifier.notice(n) })
 }

@@ -72,7 +72,8 @@ type Router struct {
 	started    time.Time // when Run began
 	ports      map[Socket]*port
 	links      map[string]*link
-	holders    map[place]*runner // of addresses whose loss matters
+	holders    map[place]*runner  // of addresses whose loss matters
+	vmacs      map[string]*runner // by the name of the link
 	host       Host
 	delays     map[string]LinkDelay
 	adopts     map[string]bool    // instances that a predecessor left as MASTER
@@ -83,6 +84,7 @@ type Router struct {
 	asleep     instant // until when the loop sleeps
 	stalePorts []*port
 	recheck    time.Time // when to look at links and sockets again without being told, zero for never
+	retry      []*runner // to be looked at then
 	dirty      []*runner // to be looked at
 	suspects   []*runner // of which it is known what they can do, to be told so
 
@@ -101,7 +103,7 @@ func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 16),
-		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), ports: make(map[Socket]*port),
+		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
 	r.do = r.groupAction
@@ -232,7 +234,7 @@ type instanceKey struct {
 }
 
 func (in *Instance) key() instanceKey {
-	return instanceKey{in.Interface, in.VRID, in.version(), in.is6(), in.socket().Group}
+	return instanceKey{in.Interface, in.VRID, in.version(), in.is6(), in.socket("").Group}
 }
 
 // SetTracking tells what the host application's own health says about the named instance. It holds until the next call,
@@ -339,6 +341,10 @@ func (r *Router) stop() {
 		}
 		if r.running && !r.keep {
 			r.static(r.host.Static, false)
+			for _, x := range r.runners {
+				r.promote(x, false)
+				r.dropVMACs(x, x.vlinks)
+			}
 		}
 	})
 	r.mu.Lock()

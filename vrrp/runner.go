@@ -14,6 +14,10 @@ type runner struct {
 	machine    *Machine
 	group      Group // of the sync group, itself included
 	port       *port
+	home       *link  // of its interface; its worker does the slow work
+	device     string // the link of its addresses
+	vlinks     []*vlink
+	promoted   bool    // its addresses' interfaces promote secondaries
 	links      []*link // its own and those that it depends on
 	wakeAt     instant // of its timer
 	slot       int     // in the timers, -1 outside

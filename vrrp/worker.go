@@ -1,7 +1,6 @@
 package vrrp
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -253,8 +252,8 @@ func (r *Router) release(x *runner, addrs []Address) {
 }
 
 func (r *Router) add(x *runner, addrs []Address) {
-	name := x.in.Interface
-	r.after(x.port.link, func() {
+	name, addrs := x.device, x.plain(addrs)
+	r.after(x.home, func() {
 		if err := r.net.Hold(name, Holdings{Addrs: addrs}); err != nil {
 			r.log.Error("add addresses", "interface", name, "error", err)
 		}
@@ -262,30 +261,40 @@ func (r *Router) add(x *runner, addrs []Address) {
 }
 
 func (r *Router) drop(x *runner, addrs []Address) {
-	name := x.in.Interface
-	r.after(x.port.link, func() {
+	name, addrs := x.device, x.plain(addrs)
+	r.after(x.home, func() {
 		if err := r.net.Release(name, Holdings{Addrs: addrs}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Error("remove addresses", "interface", name, "error", err)
 		}
 	})
 }
 
+// plain leaves the interface out where it is the usual one.
+func (x *runner) plain(addrs []Address) []Address {
+	list := slices.Clone(addrs)
+	for i := range list {
+		if list[i].Interface == x.device {
+			list[i].Interface = ""
+		}
+	}
+	return list
+}
+
 func (r *Router) announce(x *runner, rounds int) {
-	b := &burst{x: x, term: x.term.Load(), rounds: rounds, lists: announcements(&x.in)}
+	b := &burst{x: x, term: x.term.Load(), rounds: rounds, lists: announcements(x.placed(x.in.held()))}
 	if len(b.lists) == 0 {
 		return
 	}
-	w := x.port.link.work
+	w := x.home.work
 	r.later = append(r.later, func() { w.announce(b) })
 }
 
-// announcements are the addresses of an instance by interface and family, in the order of the lists.
-func announcements(in *Instance) (lists []announcement) {
-	for _, a := range in.held() {
-		iface := cmp.Or(a.Interface, in.Interface)
-		i := slices.IndexFunc(lists, func(l announcement) bool { return l.iface == iface && l.addrs[0].Is6() == a.Addr().Is6() })
+// announcements are addresses by interface and family, in the order of the list.
+func announcements(addrs []Address) (lists []announcement) {
+	for _, a := range addrs {
+		i := slices.IndexFunc(lists, func(l announcement) bool { return l.iface == a.Interface && l.addrs[0].Is6() == a.Addr().Is6() })
 		if i < 0 {
-			i, lists = len(lists), append(lists, announcement{iface: iface})
+			i, lists = len(lists), append(lists, announcement{iface: a.Interface})
 		}
 		lists[i].addrs = append(lists[i].addrs, a.Addr())
 	}

@@ -215,6 +215,21 @@ func (h *Host) Release(_ string, what vrrp.Holdings) error {
 	return nil
 }
 
+// MakeVMAC implements [vrrp.Network].
+func (h *Host) MakeVMAC(v vrrp.VirtualLink) error {
+	h.SetLink(v.Name, true)
+	return nil
+}
+
+// RemoveVMAC implements [vrrp.Network].
+func (h *Host) RemoveVMAC(name string) error {
+	h.change(func() { delete(h.links, name) })
+	return nil
+}
+
+// Promote implements [vrrp.Network].
+func (h *Host) Promote(string, bool) error { return nil }
+
 // Announce implements [vrrp.Network].
 func (h *Host) Announce(_ string, addrs []netip.Addr) error {
 	h.lan.mu.Lock()

@@ -1,0 +1,245 @@
+package vrrp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// VMAC is the wish for a virtual MAC address (RFC 9568, Section 7.3): a macvlan link on top of the instance's interface, which
+// carries adverts and addresses. It exists for as long as the instance does.
+type VMAC struct {
+	// Use asks for it.
+	Use bool
+	// Name is the link's. Empty means Prefix.VRID, or the first of Prefix1.VRID, ... that is free; for IPv6 Prefix6.VRID is
+	// tried before these.
+	Name string
+	// Prefix is the stem of names, AddrPrefix that of links for addresses with [Address.VMAC]. Empty means vrrp, and Prefix.
+	Prefix, AddrPrefix string
+	// MAC is the address. The zero value means 00:00:5e:00:01:VRID, or 00:00:5e:00:02:VRID for IPv6.
+	MAC [6]byte
+	// TransmitBase sends and receives adverts on the interface itself (vmac_xmit_base). Unicast does so anyway.
+	TransmitBase bool
+	// Group is the group of interfaces that the link is put into. 0 means the default one.
+	Group uint32
+}
+
+// mac is the virtual router's MAC address.
+func (in *Instance) mac() [6]byte {
+	if in.VMAC.MAC != [6]byte{} {
+		return in.VMAC.MAC
+	}
+	family := byte(1)
+	if in.is6() {
+		family = 2
+	}
+	return [6]byte{0, 0, 0x5e, 0, family, in.VRID}
+}
+
+// parents are the interfaces that get a virtual link: the instance's own first, if it does.
+func (in *Instance) parents() (list []string) {
+	if in.VMAC.Use {
+		list = append(list, in.Interface)
+	}
+	seen := map[string]bool{}
+	for _, a := range in.held() {
+		if a.VMAC && !seen[a.Interface] {
+			seen[a.Interface] = true
+			list = append(list, a.Interface)
+		}
+	}
+	return list
+}
+
+func (in *Instance) validateVMAC(bad func(string, ...any)) {
+	v := in.VMAC
+	if v.Use && in.Interface == "" {
+		bad("a virtual MAC address needs an interface")
+	}
+	if v.MAC[0]&1 != 0 {
+		bad("virtual MAC address %x is a multicast address", v.MAC)
+	}
+	if len(v.Name) > 15 || len(v.Prefix) > 11 || len(v.AddrPrefix) > 11 {
+		bad("names of interfaces have at most 15 bytes, prefixes 11")
+	}
+}
+
+// vlink is a virtual link of an instance.
+type vlink struct {
+	VirtualLink
+	made  bool
+	index int // of the parent that it was made on
+	busy  bool
+	err   error
+	again time.Time // when to try again after err
+}
+
+// nameVMACs chooses the names of the instance's virtual links.
+func (r *Router) nameVMACs(x *runner) {
+	x.device, x.vlinks = x.in.Interface, nil
+	for _, parent := range x.in.parents() {
+		own := parent == x.in.Interface && x.in.VMAC.Use
+		prefix := cmp.Or(x.in.VMAC.Prefix, "vrrp")
+		if !own {
+			prefix = cmp.Or(x.in.VMAC.AddrPrefix, prefix)
+		}
+		name := ""
+		if own {
+			name = x.in.VMAC.Name
+		}
+		if name == "" {
+			name = r.freeName(x, prefix)
+		}
+		r.vmacs[name] = x
+		x.vlinks = append(x.vlinks, &vlink{VirtualLink: VirtualLink{Name: name, Parent: parent, MAC: x.in.mac(), IPv6: x.usesIPv6(own, parent), Group: x.in.VMAC.Group}})
+		if own {
+			x.device = name
+		}
+	}
+}
+
+// usesIPv6 says whether a virtual link carries IPv6: adverts, or an address.
+func (x *runner) usesIPv6(own bool, parent string) bool {
+	if own && x.in.is6() {
+		return true
+	}
+	for _, a := range x.in.held() {
+		if a.Addr().Is6() && (own && a.Interface == "" || a.VMAC && a.Interface == parent) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Router) freeName(x *runner, prefix string) string {
+	tries := []string{fmt.Sprintf("%s.%d", prefix, x.in.VRID)}
+	if x.in.is6() {
+		tries = append(tries, fmt.Sprintf("%s6.%d", prefix, x.in.VRID))
+	}
+	for _, name := range tries {
+		if r.vmacs[name] == nil {
+			return name
+		}
+	}
+	for i := 1; ; i++ {
+		if name := fmt.Sprintf("%s%d.%d", prefix, i, x.in.VRID); r.vmacs[name] == nil {
+			return name
+		}
+	}
+}
+
+// transmit is the interface that adverts are on.
+func (x *runner) transmit() string {
+	if x.in.VMAC.TransmitBase || x.in.unicast() {
+		return x.in.Interface
+	}
+	return x.device
+}
+
+// placed are addresses with the links that they are really put on.
+func (x *runner) placed(addrs []Address) []Address {
+	list := make([]Address, len(addrs))
+	for i, a := range addrs {
+		a.Interface = cmp.Or(a.Interface, x.device)
+		for _, v := range x.vlinks {
+			if a.VMAC && v.Parent == a.Interface {
+				a.Interface, a.VMAC = v.Name, false
+			}
+		}
+		list[i] = a
+	}
+	return list
+}
+
+// lacksVMAC is why a virtual link is not there, or empty. It sees to it that it is made.
+func (r *Router) lacksVMAC(now time.Time, x *runner) string {
+	for _, v := range x.vlinks {
+		parent, l := r.link(v.Parent), r.link(v.Name)
+		switch {
+		case parent.err != nil:
+			return fmt.Sprintf("interface %s: %v", v.Parent, parent.err)
+		case v.made && l.err == nil && v.index == parent.state.Index:
+			continue
+		case v.busy:
+		case v.err != nil && now.Before(v.again):
+			return v.err.Error()
+		default:
+			r.makeVMAC(x, v, parent.state.Index)
+		}
+		return fmt.Sprintf("interface %s does not exist yet", v.Name)
+	}
+	return ""
+}
+
+func (r *Router) makeVMAC(x *runner, v *vlink, index int) {
+	v.busy, v.made = true, false
+	r.after(x.home, func() {
+		err := r.net.MakeVMAC(v.VirtualLink)
+		r.locked(func(now time.Time) {
+			v.busy, v.made, v.err, v.index = false, err == nil, err, index
+			if err != nil {
+				r.log.Error("virtual MAC interface", "instance", x.in.String(), "error", err)
+				v.again = now.Add(retryTime)
+				r.lookAgain(now, x)
+			}
+			r.ask(now, r.link(v.Name))
+			r.look(x)
+		})
+		r.poke()
+	})
+}
+
+// dropVMACs removes the virtual links of an instance that is gone, or does not want them any more.
+func (r *Router) dropVMACs(x *runner, links []*vlink) {
+	for _, v := range links {
+		if r.vmacs[v.Name] == x {
+			delete(r.vmacs, v.Name)
+		}
+		if !r.running || r.keep {
+			continue
+		}
+		r.after(x.home, func() {
+			if err := r.net.RemoveVMAC(v.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				r.log.Error("remove virtual MAC interface", "interface", v.Name, "error", err)
+			}
+		})
+	}
+}
+
+// promote sets promote_secondaries where the instance's addresses are.
+func (r *Router) promote(x *runner, on bool) {
+	if !x.in.Promote || x.promoted == on {
+		return
+	}
+	x.promoted = on
+	seen := map[string]bool{}
+	for _, a := range x.placed(x.in.held()) {
+		if seen[a.Interface] || a.Addr().Is6() {
+			continue
+		}
+		seen[a.Interface] = true
+		r.after(x.home, func() {
+			if err := r.net.Promote(a.Interface, on); err != nil {
+				r.log.Error("promote secondaries", "interface", a.Interface, "error", err)
+			}
+		})
+	}
+}
+
+// keepLinks lets the instance keep virtual links that it had before, and lists those that it does not want any more.
+func (x *runner) keepLinks(before []*vlink) (unwanted []*vlink) {
+	for _, old := range before {
+		kept := false
+		for i, v := range x.vlinks {
+			if v.VirtualLink == old.VirtualLink {
+				x.vlinks[i], kept = old, true
+			}
+		}
+		if !kept {
+			unwanted = append(unwanted, old)
+		}
+	}
+	return unwanted
+}
