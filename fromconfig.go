@@ -41,7 +41,7 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		}
 	}
 	for _, v := range c.Instances {
-		in, err := instanceOf(v)
+		in, err := instanceOf(v, &c.Global)
 		if err != nil {
 			return Spec{}, err
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
-func instanceOf(v *config.VRRPInstance) (vrrp.Instance, error) {
+func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error) {
 	in := vrrp.Instance{
 		Name: v.Name, Interface: v.Interface, VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
 		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
@@ -28,6 +28,18 @@ func instanceOf(v *config.VRRPInstance) (vrrp.Instance, error) {
 		in.Source = v.UnicastSource
 	}
 	in.Addrs, in.Excluded = addressesOf(v.Addresses, v.Interface), addressesOf(v.Excluded, v.Interface)
+	in.Promote = v.PromoteSecondaries
+	in.VMAC = vrrp.VMAC{
+		Use: v.VMAC, Name: v.VMACName, Prefix: g.VMACPrefix, AddrPrefix: g.VMACAddrPrefix, MAC: v.VMACAddress, TransmitBase: v.VMACXmitBase, Group: v.VMACGroup,
+	}
+	for _, list := range [][]vrrp.Address{in.Addrs, in.Excluded} {
+		for i := range list {
+			if list[i].VMAC && list[i].Interface == "" && !v.VMAC {
+				list[i].Interface = v.Interface
+			}
+			list[i].VMAC = list[i].Interface != "" && (list[i].VMAC || v.VMACAddr)
+		}
+	}
 	in.TTL, in.TrackSource, in.IgnoreLink, in.ReceiveBuffer = uint8(v.UnicastTTL), v.TrackSource, v.IgnoreLink, v.ReceiveBuffer
 	if v.FaultNoPeer && len(v.UnicastPeers) == 0 {
 		in.Fault = "no unicast_peer"

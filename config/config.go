@@ -66,6 +66,8 @@ type Global struct {
 
 	// GARPInterval and GNAInterval are vrrp_garp_interval and vrrp_gna_interval.
 	GARPInterval, GNAInterval time.Duration
+	// VMACPrefix is vmac_prefix, VMACAddrPrefix vmac_addr_prefix.
+	VMACPrefix, VMACAddrPrefix string
 	// DefaultInterface is that of static addresses without dev. Empty means eth0.
 	DefaultInterface string
 

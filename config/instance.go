@@ -79,8 +79,16 @@ type VRRPInstance struct {
 	UnicastPeers        []UnicastPeer
 	CheckUnicastSource  bool       // check_unicast_src
 	MulticastGroup      netip.Addr // mcast_dst_ip
-	VMAC                bool       // use_vmac or use_ipvlan
-	Strict              bool
+	// VMAC is use_vmac, with the name, MAC address and group that are given.
+	VMAC               bool
+	VMACName           string
+	VMACAddress        [6]byte
+	VMACGroup          uint32
+	VMACAddr           bool // use_vmac_addr
+	VMACXmitBase       bool // vmac_xmit_base
+	IPVLAN             bool // use_ipvlan
+	PromoteSecondaries bool
+	Strict             bool
 	Notification
 	Tracks []Track
 	// GARPMasterDelay is the time until the second burst, 0 for none. GARPMasterRepeat is the rounds of a burst.
@@ -111,6 +119,7 @@ type VRRPInstance struct {
 	// ReceiveBuffer is kernel_rx_buf_size, 0 for the default.
 	ReceiveBuffer int
 
+	vmacShort   bool // VMACAddress lacks its last octet
 	prioritySet bool
 	globals     Global // those above the instance, which some defaults are of
 	said        said

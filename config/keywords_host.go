@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,7 +15,82 @@ func hostTable() map[string]setter[VRRPInstance] {
 		"dont_track_primary":    flag(func(v *VRRPInstance) *bool { return &v.IgnoreLink }),
 		"track_src_ip":          flag(func(v *VRRPInstance) *bool { return &v.TrackSource }),
 		"kernel_rx_buf_size":    number(func(v *VRRPInstance) *int { return &v.ReceiveBuffer }),
+		"promote_secondaries":   flag(func(v *VRRPInstance) *bool { return &v.PromoteSecondaries }),
+		"use_vmac":              decodeVMAC,
+		"use_vmac_addr":         flag(func(v *VRRPInstance) *bool { return &v.VMACAddr }),
+		"vmac_xmit_base":        flag(func(v *VRRPInstance) *bool { return &v.VMACXmitBase }),
+		"use_ipvlan":            flag(func(v *VRRPInstance) *bool { return &v.IPVLAN }),
 		"native_ipv6":           func(*decoder, *Node, *VRRPInstance) {}, // the family is that of the first address
+	}
+}
+
+// decodeVMAC reads [[name] IFNAME] [MAC] [netlink_notify_msg] [group G], in any order.
+func decodeVMAC(d *decoder, n *Node, v *VRRPInstance) {
+	v.VMAC = true
+	words := n.Values()
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		switch {
+		case w.Text == "netlink_notify_msg": // the kernel tells of every change by itself
+		case (w.Text == "name" || w.Text == "group") && i+1 == len(words):
+			d.errorf(w.Pos, "missing-value", "", "use_vmac: %s has no value", w.Text)
+		case w.Text == "name":
+			i++
+			v.VMACName = d.linkName(words[i])
+		case w.Text == "group":
+			i++
+			group, _ := d.integer(words[i], 0, 1<<32-1)
+			v.VMACGroup = uint32(group)
+		case strings.Count(w.Text, ":") >= 4:
+			v.vmacAddr(d, w)
+		default:
+			v.VMACName = d.linkName(w)
+		}
+	}
+}
+
+func (d *decoder) linkName(w Word) string {
+	if len(w.Text) > 15 {
+		d.bad(w, "an interface name of at most 15 characters")
+		return ""
+	}
+	return w.Text
+}
+
+// vmacAddr reads a MAC address; of one of 5 octets the VRID is the last one.
+func (v *VRRPInstance) vmacAddr(d *decoder, w Word) {
+	octets := strings.Split(w.Text, ":")
+	var mac [6]byte
+	for i, text := range octets {
+		b, err := strconv.ParseUint(text, 16, 8)
+		if err != nil || len(octets) > 6 {
+			d.bad(w, "a MAC address of 5 or 6 octets")
+			return
+		}
+		mac[i] = byte(b)
+	}
+	if mac[0]&1 != 0 || [5]byte(mac[:5]) == [5]byte{0, 0, 0x5e, 0, 1} || [5]byte(mac[:5]) == [5]byte{0, 0, 0x5e, 0, 2} {
+		d.bad(w, "a MAC address that can be chosen: those of multicast and of RFC 9568 cannot")
+		return
+	}
+	v.VMACAddress, v.vmacShort = mac, len(octets) == 5
+}
+
+// validateVMAC finds what a virtual MAC address cannot go with.
+func (d *decoder) validateVMAC(v *VRRPInstance) {
+	if v.vmacShort {
+		v.VMACAddress[5] = byte(v.VRID)
+	}
+	if v.Strict && v.VMACAddress != [6]byte{} {
+		d.warnf(v.Pos, "vmac-strict", "remove it", "instance %s: strict mode has the standard virtual MAC address only; the one given is ignored", v.Name)
+		v.VMACAddress = [6]byte{}
+	}
+	if v.Strict && v.VMACXmitBase {
+		d.warnf(v.Pos, "vmac-strict", "remove it", "instance %s: vmac_xmit_base is ignored in strict mode", v.Name)
+		v.VMACXmitBase = false
+	}
+	if v.IPVLAN && v.VMAC {
+		d.errorf(v.Pos, "vmac-ipvlan", "use one of them", "instance %s has both use_vmac and use_ipvlan", v.Name)
 	}
 }
 
@@ -104,6 +181,8 @@ func hostGlobals() map[string]setter[Global] {
 	return map[string]setter[Global]{
 		"vrrp_garp_interval": timer(func(g *Global) *time.Duration { return &g.GARPInterval }),
 		"vrrp_gna_interval":  timer(func(g *Global) *time.Duration { return &g.GNAInterval }),
+		"vmac_prefix":        text(func(g *Global) *string { return &g.VMACPrefix }),
+		"vmac_addr_prefix":   text(func(g *Global) *string { return &g.VMACAddrPrefix }),
 		"default_interface":  text(func(g *Global) *string { return &g.DefaultInterface }),
 	}
 }

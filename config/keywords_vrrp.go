@@ -38,8 +38,6 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		"strict_mode":          givenFlag(func(v *VRRPInstance) **bool { return &v.said.strict }),
 		"timer_expired_backup": decodeExpired, "thread_timer_expired": decodeExpired,
 		"old_unicast_checksum":       decodeOldChecksum,
-		"use_vmac":                   func(d *decoder, n *Node, v *VRRPInstance) { checkVMAC(d, n); v.VMAC = true },
-		"use_ipvlan":                 flag(func(v *VRRPInstance) *bool { return &v.VMAC }),
 		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
 		"virtual_ipaddress_excluded": func(d *decoder, n *Node, v *VRRPInstance) { v.Excluded = append(v.Excluded, d.addresses(n)...) },
 		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),

@@ -26,8 +26,7 @@ func (l loss) reason() string {
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"use_vmac":       {Warning, ": the interface's own MAC address is used, and announced on failover", "", false},
-	"use_ipvlan":     {Warning, ": the interface's own addresses are used", "", false},
+	"use_ipvlan":     {Warning, ": the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false},
 	"virtual_routes": {Warning, ": the routes are not set", "", false},
 	"virtual_rules":  {Warning, ": the rules are not set", "", false},
 	"static_routes":  {Warning, ": the routes are not set", "", false},

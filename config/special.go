@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"net"
 	"strings"
 )
 
@@ -18,7 +17,7 @@ func init() {
 		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
 		"smtp_server": checkHostPort, "lvs_timeouts": checkTimeouts, "lvs_sync_daemon": checkSyncDaemon, "vrrp_rx_bufs_policy": checkBufferPolicy,
 		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
-		"use_vmac": checkVMAC, "key": checkKey,
+		"key": checkKey,
 	}
 }
 
@@ -207,14 +206,6 @@ func checkSyncDaemon(d *decoder, n *Node) {
 func checkBufferPolicy(d *decoder, n *Node) {
 	if w := n.Words[1]; w.Text != "MTU" && w.Text != "ADVERT" && !digitsOnly(w.Text) {
 		d.bad(w, "MTU, ADVERT or a number of bytes")
-	}
-}
-
-func checkVMAC(d *decoder, n *Node) {
-	for i, w := range n.Values() {
-		if _, err := net.ParseMAC(w.Text); err != nil && len(w.Text) > 15 && i == 0 {
-			d.bad(w, "an interface name of at most 15 characters")
-		}
 	}
 }
 

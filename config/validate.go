@@ -65,6 +65,7 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		d.errorf(v.Pos, "missing-keyword", "add virtual_router_id N, the same on all routers of the group", "instance %s has no virtual_router_id", v.Name)
 	}
 	d.validateAddresses(v)
+	d.validateVMAC(v)
 	d.validateStrict(v)
 	d.validateTimes(v)
 	d.validateAuth(v)
