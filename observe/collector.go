@@ -42,7 +42,8 @@ var (
 	instanceChanges   = newFamily(counter, "vrrp_instance_transitions_total", "Changes of state, by the state entered.", "instance", "state")
 	advertsSent       = newFamily(counter, "vrrp_adverts_sent_total", "Adverts sent.", "instance")
 	advertsReceived   = newFamily(counter, "vrrp_adverts_received_total", "Adverts received, good or bad.", "instance")
-	advertsRejected   = newFamily(counter, "vrrp_adverts_rejected_total", "Adverts received that were not accepted, by reason.", "instance", "reason")
+	advertErrors      = newFamily(counter, "vrrp_advert_errors_total", "Adverts received that are not as they should be, by what is wrong. Most of them are not accepted.", "instance", "reason")
+	conflicts         = newFamily(counter, "vrrp_conflicts_total", "Signs of split brain, or of what leads there, by kind.", "instance", "kind")
 	priorityZeroSent  = newFamily(counter, "vrrp_priority_zero_sent_total", "Adverts sent to leave office.", "instance")
 	priorityZeroHeard = newFamily(counter, "vrrp_priority_zero_received_total", "Adverts received from a MASTER that left office.", "instance")
 	advertsSendErrors = newFamily(counter, "vrrp_advert_send_errors_total", "Adverts that could not be sent.", "instance")
@@ -70,6 +71,8 @@ var (
 	trackerChanges    = newFamily(counter, "tracker_transitions_total", "Changes between UP and DOWN, by the state entered.", "tracker", "state")
 	trackerCount      = newFamily(counter, "tracker_checks_total", "Checks of the tracker that have ended.", "tracker")
 	trackerFailures   = newFamily(counter, "tracker_check_failures_total", "Checks of the tracker that failed.", "tracker")
+	sessionUp         = newFamily(gauge, "bfd_session_up", "1 when the path to the neighbour is alive.", "session")
+	sessionDetection  = newFamily(gauge, "bfd_session_detection_time_seconds", "After how much silence the neighbour counts as gone.", "session")
 	repairs           = newFamily(counter, "table_repairs_total", "Times that the table had drifted from the wish and was put right.", "service")
 	reloads           = newFamily(counter, "config_reloads_total", "Attempts to read the configuration again, by result.", "result")
 	reloadOK          = newFamily(gauge, "config_last_reload_successful", "1 when the last attempt to read the configuration again succeeded, or there was none.")
@@ -79,11 +82,11 @@ var (
 	eventStreams      = newFamily(gauge, "event_streams", "Readers of /events.")
 	everyFamily       = []family{
 		buildInfo, startTime, instanceInfo, instanceState, instanceSince, instancePriority, instanceChanges, advertsSent, advertsReceived,
-		advertsRejected, priorityZeroSent, priorityZeroHeard, advertsSendErrors, timerLateness, takeover, serviceInfo, serviceUp,
+		advertErrors, conflicts, priorityZeroSent, priorityZeroHeard, advertsSendErrors, timerLateness, takeover, serviceInfo, serviceUp,
 		serviceLiveWeight, serviceChanges, serviceTraffic.connections, serviceTraffic.packetsIn, serviceTraffic.packetsOut, serviceTraffic.bytesIn,
 		serviceTraffic.bytesOut, serverUp, serverWeight, serverChanges, entryWeight, entryActive, entryInactive, entryTraffic.connections,
 		entryTraffic.packetsIn, entryTraffic.packetsOut, entryTraffic.bytesIn, entryTraffic.bytesOut, checkUp, checkCount, checkFailures,
-		checkLast, checkDuration, detection, trackerUp, trackerChanges, trackerCount, trackerFailures, repairs, reloads, reloadOK, reloadedAt,
+		checkLast, checkDuration, detection, trackerUp, trackerChanges, trackerCount, trackerFailures, sessionUp, sessionDetection, repairs, reloads, reloadOK, reloadedAt,
 		eventCount, eventsMissed, eventStreams,
 	}
 )
@@ -127,6 +130,11 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 		c.add(trackerUp, truth(t.Up), t.ID)
 		c.add(trackerCount, float64(t.Checks), t.ID)
 		c.add(trackerFailures, float64(t.Failures), t.ID)
+	}
+	for i := range status.Sessions {
+		session := &status.Sessions[i]
+		c.add(sessionUp, truth(session.Alive), session.Session.Name)
+		c.add(sessionDetection, session.Detection.Seconds(), session.Session.Name)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -174,15 +182,20 @@ func (c collection) instance(in *vrrp.InstanceStatus) {
 	c.add(priorityZeroSent, float64(s.PriorityZeroSent), name)
 	c.add(priorityZeroHeard, float64(s.PriorityZeroReceived), name)
 	c.add(advertsSendErrors, float64(s.SendErrors), name)
+	for kind, count := range in.Conflicts {
+		c.add(conflicts, float64(count), name, kind)
+	}
 	for _, r := range []struct {
 		reason string
 		count  uint64
 	}{
-		{"checksum", s.ChecksumErrors}, {"version", s.VersionErrors}, {"interval", s.IntervalErrors}, {"ttl", s.TTLErrors}, {"type", s.TypeErrors},
-		{"length", s.LengthErrors}, {"address_list", s.AddressListErrors}, {"auth_type", s.AuthTypeErrors},
-		{"auth_mismatch", s.AuthMismatches}, {"auth_failure", s.AuthFailures},
+		{"checksum", s.ChecksumErrors}, {"version", s.VersionErrors}, {"vrid", s.VRIDErrors}, {"interval", s.IntervalErrors}, {"ttl", s.TTLErrors},
+		{"type", s.TypeErrors}, {"length", s.LengthErrors}, {"address_list", s.AddressListErrors}, {"peer", s.PeerErrors},
+		{"auth_type", s.AuthTypeErrors}, {"auth_mismatch", s.AuthMismatches}, {"auth_failure", s.AuthFailures},
+		{"hmac_missing", s.HMACMissing}, {"hmac_malformed", s.HMACMalformed}, {"hmac_stale", s.HMACStale},
+		{"hmac_unknown_key", s.HMACUnknownKey}, {"hmac_invalid", s.HMACInvalid}, {"hmac_replay", s.HMACReplay},
 	} {
-		c.add(advertsRejected, float64(r.count), name, r.reason)
+		c.add(advertErrors, float64(r.count), name, r.reason)
 	}
 }
 

@@ -19,6 +19,11 @@ type counts struct {
 	reloadedAt  time.Time                     // of the last success
 }
 
+// countedByState are the kinds whose To is a state that metrics count.
+var countedByState = map[holdfast.EventKind]bool{
+	holdfast.EventInstance: true, holdfast.EventServer: true, holdfast.EventService: true, holdfast.EventTracker: true,
+}
+
 // subject is what an event happened to.
 type subject struct {
 	kind   holdfast.EventKind
@@ -38,7 +43,7 @@ func (c *counts) add(e holdfast.Event) {
 	switch {
 	case e.Kind == holdfast.EventRepair:
 		c.repairs[e.Object]++
-	case e.To != "":
+	case e.To != "" && countedByState[e.Kind]:
 		s := subject{e.Kind, e.Object}
 		if c.transitions[s] == nil {
 			c.transitions[s] = make(map[string]uint64)

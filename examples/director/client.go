@@ -328,8 +328,8 @@ func eventLine(e holdfast.Event, color bool) string {
 		fmt.Fprintf(&b, "... %d events were lost: read faster\n", e.Missed)
 	}
 	fmt.Fprintf(&b, "%s  %-8s  %s", e.Time.Local().Format("2006-01-02 15:04:05.000"), e.Kind, printable(e.Object))
-	if e.To != "" {
-		fmt.Fprintf(&b, "  %s -> %s", cmp.Or(e.From, "?"), paintState(e.To, color))
+	if e.To != "" && e.To != e.From {
+		fmt.Fprintf(&b, "  %s -> %s", cmp.Or(e.From, "..."), paintState(e.To, color))
 	}
 	if e.Reason != "" {
 		fmt.Fprintf(&b, "  %s", printable(e.Reason))

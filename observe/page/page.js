@@ -49,7 +49,7 @@
 
   // ---- what is known
 
-  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), lastDown: new Map(), took: {server: [], instance: []}};
+  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), sessions: [], lastDown: new Map(), took: {server: [], instance: []}};
 
   const serverTone = (s) => s.maintenance ? "idle" : s.up ? "ok" : "bad";
   const serviceTone = (s) => !s.up ? "bad" : s.servers.some((x) => !x.up && !x.maintenance) ? "warn" : "ok";
@@ -197,11 +197,11 @@
   };
 
   const drawTrackers = () => {
-    const list = [...model.trackers.values()], section = $("trackers");
+    const list = [...model.trackers.values(), ...model.sessions], section = $("trackers");
     section.hidden = list.length === 0;
     section.querySelector(".count").textContent = list.length || "";
     section.querySelector("ul").replaceChildren(...list.map((t) => make("li", {"data-hay": (t.id + " " + (t.error || "")).toLowerCase()},
-      badge(t.up ? "UP" : "DOWN", t.up ? "ok" : "bad"), make("span", {}, t.id), since(t.since, "for "), !t.up && t.error ? make("span", {class: "why"}, t.error) : null)));
+      badge(t.up ? "UP" : "DOWN", t.up ? "ok" : "bad"), make("span", {}, (t.session ? "BFD " : "") + t.id), since(t.since, "for "), !t.up && t.error ? make("span", {class: "why"}, t.error) : null)));
   };
 
   // ---- the sentence and the figures
@@ -220,7 +220,7 @@
     const servers = services.flatMap((s) => s.servers);
     const down = services.filter((s) => !s.up).length, sick = servers.filter((x) => !x.up && !x.maintenance).length;
     const faults = instances.filter((x) => x.state === "FAULT").length, masters = instances.filter((x) => x.state === "MASTER").length, backups = instances.filter((x) => x.state === "BACKUP").length;
-    const trackers = [...model.trackers.values()].filter((t) => !t.up).length, away = servers.filter((x) => x.maintenance).length;
+    const trackers = [...model.trackers.values(), ...model.sessions].filter((t) => !t.up).length, away = servers.filter((x) => x.maintenance).length;
     const wrong = [];
     if (down) wrong.push(plural(down, "service is", "services are") + " down");
     if (faults) wrong.push(plural(faults, "virtual router is", "virtual routers are") + " in FAULT");
@@ -272,6 +272,7 @@
     model.servers = new Map(s.services.flatMap((x) => x.servers.map((y) => [x.service + " " + y.server, [x, y]])));
     model.instances = new Map(s.instances.map((x) => [x.instance.Name || x.instance.Interface + "/" + x.instance.VRID, x]));
     model.trackers = new Map(s.trackers.map((x) => [x.id, x]));
+    model.sessions = (s.sessions || []).map((x) => ({id: x.session.Name, up: x.alive, since: x.since, error: x.alive ? "" : "state " + x.state + ", the peer's " + x.remote, session: true}));
     for (const [name, row] of rows) if (!model.services.has(name)) { row.e.remove(); rows.delete(name); }
     s.services.forEach((x, i) => {
       const row = rows.get(x.service) || addRow(x, i);
@@ -311,12 +312,14 @@
 
   // ---- events
 
-  const verbs = {instance: "", server: "", service: "", tracker: "tracker ", repair: "repaired ", apply: "applied ", override: "override ", error: "error: "};
-  const eventTone = (e) => e.kind === "error" ? "bad" : e.kind === "repair" || e.kind === "override" ? "warn" : e.to ? stateTone(e.to) : "idle";
+  const verbs = {instance: "", server: "", service: "", group: "group ", tracker: "tracker ", repair: "repaired ", apply: "applied ", override: "override ", error: "error: ", conflict: "conflict of ", rival: "rival of ", priority: "priority of ", weight: "weight of "};
+  const tones = {error: "bad", conflict: "bad", rival: "warn", repair: "warn", override: "warn", apply: "idle", priority: "idle", weight: "idle"};
+  const eventTone = (e) => tones[e.kind] || (e.to ? stateTone(e.to) : "idle");
+  const outcome = (e) => !e.to || e.kind === "priority" || e.kind === "rival" ? [] : [" ", e.kind === "weight" ? (e.from || "?") + " \u2192 " + e.to : badge(e.to, eventTone(e))];
 
   // a server is named by itself, and where it serves beside it
   const subject = (e) => {
-    const cut = e.kind === "server" ? e.object.lastIndexOf(" ") : -1;
+    const cut = e.kind === "server" || e.kind === "weight" ? e.object.lastIndexOf(" ") : -1;
     if (cut < 0) return [make("b", {}, e.object)];
     return [make("b", {}, e.object.slice(cut + 1)), make("i", {}, " of " + e.object.slice(0, cut))];
   };
@@ -325,7 +328,7 @@
     const when = new Date(e.time);
     const item = make("li", {"data-tone": eventTone(e), "data-hay": (e.kind + " " + e.object + " " + (e.from || "") + " " + (e.to || "") + " " + (e.reason || "")).toLowerCase()},
       make("time", {datetime: e.time, title: when.toLocaleString()}, when.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23"})),
-      make("span", {class: "what"}, verbs[e.kind] === undefined ? e.kind + " " : verbs[e.kind], ...subject(e), e.to ? " " : null, e.to ? badge(e.to, stateTone(e.to)) : null),
+      make("span", {class: "what"}, verbs[e.kind] === undefined ? e.kind + " " : verbs[e.kind], ...subject(e), ...outcome(e)),
       e.reason ? make("span", {class: "reason"}, e.reason) : null,
       e.took ? make("span", {class: "took"}, (e.to === "MASTER" ? "took over after " : e.to === "DOWN" ? "noticed after " : "seen again after ") + duration(e.took)) : null);
     if (e.missed) {
@@ -359,6 +362,9 @@
       const x = model.instances.get(e.object);
       x.state = e.to;
       x.since = e.time;
+      drawInstances();
+    } else if (e.kind === "priority" && model.instances.has(e.object)) {
+      model.instances.get(e.object).priority = e.priority;
       drawInstances();
     } else if (e.kind === "tracker" && model.trackers.has(e.object)) {
       const t = model.trackers.get(e.object);
