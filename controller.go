@@ -62,6 +62,8 @@ type Controller struct {
 	kernel            ipvs.Table       // nil without a table
 	table             *ipvs.Reconciler // keeps it; nil likewise
 	lateness, latency meter
+	tuner             tuner
+	retune            chan struct{} // holds a token while the tuning may have to change
 	wake              chan struct{} // holds a token while the table may have to change
 	ready             chan struct{}
 	options           Options
@@ -95,7 +97,7 @@ const (
 
 // New makes a Controller that holds nothing. It starts nothing.
 func New(o Options) *Controller {
-	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}, host: make(map[string]vrrp.Tracking)}
+	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), retune: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}, host: make(map[string]vrrp.Tracking)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -111,6 +113,7 @@ func New(o Options) *Controller {
 		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{
 			Logger: c.log, Interval: o.RepairInterval, OnRepair: c.repaired, SlowStart: o.SlowStart, Ledger: o.Ledger,
 		})
+		c.tuner.table, _ = o.Table.(tunable)
 	}
 	return c
 }
@@ -271,7 +274,14 @@ func (c *Controller) release() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	return c.table.Release(ctx)
+	c.mu.Lock()
+	flush := c.spec.Tuning.FlushAtEnd
+	c.mu.Unlock()
+	err := errors.Join(c.tuner.keep(ctx, &Tuning{}, false), c.table.Release(ctx))
+	if flush {
+		err = errors.Join(err, c.table.Flush(ctx))
+	}
+	return err
 }
 
 // keepTable puts the wish into the table, again whenever it changes or the table drifts.
@@ -279,9 +289,11 @@ func (c *Controller) keepTable(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if c.table != nil {
 		group.Go(func() error { return c.table.Run(ctx) })
+		group.Go(func() error { c.keepTuning(ctx); return nil })
 	}
 	group.Go(func() error {
 		c.sync(ctx)
+		c.flush(ctx)
 		c.signalReady(ctx)
 		for {
 			select {
@@ -318,6 +330,16 @@ func (c *Controller) sync(ctx context.Context) error {
 	c.state.changed() // it is in the wish
 	c.mu.Unlock()
 	return c.tell(ctx, c.table.Set(ctx, want))
+}
+
+// flush removes what is not in the Spec, when the Spec says so.
+func (c *Controller) flush(ctx context.Context) {
+	c.mu.Lock()
+	wanted := c.spec.Tuning.Flush && c.table != nil
+	c.mu.Unlock()
+	if wanted {
+		_ = c.tell(ctx, c.table.Flush(ctx))
+	}
 }
 
 // syncChanged puts into the table what verdicts have changed since. It costs what changed, however much there is.
@@ -400,6 +422,7 @@ func (c *Controller) adopt(spec Spec, over overrides) error {
 	}
 	c.spec, c.state, c.over, c.group = spec, next, over, newGroups(spec.Instances, c.group)
 	c.notifier.set(&spec)
+	c.tune()
 	for i := range spec.Instances {
 		c.track(spec.Instances[i].String())
 	}
@@ -456,6 +479,7 @@ func (c *Controller) instanceChanged(t vrrp.Transition) {
 		c.events.publish(of)
 	}
 	c.events.publish(e)
+	c.tune()
 	if of, ok := c.group.changed(e); ok {
 		c.events.publish(of)
 	}

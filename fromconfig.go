@@ -51,7 +51,7 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		in.Track = append(in.Track, staticTracks(c, v.Name)...)
 		spec.Instances = append(spec.Instances, in)
 	}
-	spec.Host = hostOf(c)
+	spec.Host, spec.Tuning = hostOf(c), tuningOf(c)
 	for _, v := range c.VirtualServers {
 		service, err := serviceOf(v, c)
 		if err != nil {

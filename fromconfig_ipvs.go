@@ -110,3 +110,18 @@ func realServerOf(r *config.RealServer) ipvs.RealServer {
 		Inhibit: r.InhibitOnFailure,
 	}
 }
+
+// tuningOf is what global_defs says of the table.
+func tuningOf(c *config.Config) Tuning {
+	g := &c.Global
+	t := Tuning{
+		Timeouts: ipvs.Timeouts{TCP: g.LVSTimeouts.TCP, TCPFin: g.LVSTimeouts.TCPFin, UDP: g.LVSTimeouts.UDP},
+		Flush:    g.LVSFlush, FlushAtEnd: g.LVSFlushOnStop,
+	}
+	if d := g.SyncDaemon; d != nil {
+		t.Sync = &Sync{Instance: d.Instance, Daemon: ipvs.SyncDaemon{
+			Interface: d.Interface, ID: d.ID, MaxLen: d.MaxLen, Group: d.Group, Port: uint16(d.Port), TTL: uint8(d.TTL),
+		}}
+	}
+	return t
+}

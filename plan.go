@@ -25,18 +25,22 @@ type Plan struct {
 	// goes while there are instances before and after. Checks and trackers come and go with what they are for. BFD sessions
 	// have one line each.
 	Checks []string
+	// Tuning has one line for each part of the table's tuning that changes.
+	Tuning []string
 	// Notify has one line for each receiver of notifications that comes, changes or goes, and for the programs of start and end.
 	Notify []string
 }
 
 // Empty says that nothing changes.
-func (p Plan) Empty() bool { return len(p.Table)+len(p.Instances)+len(p.Checks)+len(p.Notify) == 0 }
+func (p Plan) Empty() bool {
+	return len(p.Table)+len(p.Instances)+len(p.Checks)+len(p.Tuning)+len(p.Notify) == 0
+}
 
 // String has one line for each change: those of the table as ipvsadm writes them.
 func (p Plan) String() string {
 	var b strings.Builder
 	b.WriteString(p.Table.String())
-	for _, line := range slices.Concat(p.Instances, p.Checks, p.Notify) {
+	for _, line := range slices.Concat(p.Instances, p.Checks, p.Tuning, p.Notify) {
 		b.WriteString(line + "\n")
 	}
 	return b.String()
@@ -55,6 +59,7 @@ func diffBeside(have, want Spec) Plan {
 	return Plan{
 		Instances: diffInstances(have.Instances, want.Instances),
 		Checks:    slices.Concat(diffChecks(have.Services, want.Services), diffTrackers(have, want), diffSessions(have.Sessions, want.Sessions)),
+		Tuning:    diffTuning(&have.Tuning, &want.Tuning),
 		Notify:    diffNotify(&have, &want),
 	}
 }

@@ -20,6 +20,8 @@ type Spec struct {
 	Host vrrp.Host
 	// Services are the entries of the load balancer's table. Their keys are unique.
 	Services []Service
+	// Tuning is what the table is to have beside services.
+	Tuning Tuning
 	// Trackers move the priorities of instances. Their names are unique.
 	Trackers []Tracker
 	// Sessions are BFD sessions with neighbours. A [bfd.Follow] without a Speaker, as the checker of a server or a tracker, is
@@ -128,7 +130,7 @@ func (s *Service) probes() [][]check.Probe {
 
 // Validate reports everything that is wrong with the Spec, joined.
 func (s *Spec) Validate() error {
-	errs := []error{s.Host.Validate(), vrrp.ValidateAll(s.Instances)}
+	errs := []error{s.Host.Validate(), vrrp.ValidateAll(s.Instances), s.Tuning.validate(s)}
 	names := make(map[string]bool, len(s.Services))
 	owners := make(map[ipvs.ServiceKey]*Service, len(s.Services))
 	for i := range s.Services {

@@ -60,9 +60,12 @@ type Global struct {
 	ScriptUser                                      string
 	ScriptGroup                                     string
 	DynamicInterfaces                               bool
-	ScriptGroups                                    bool // the groups of ScriptUser count too
-	SymlinkPaths                                    bool // use_symlink_paths
-	LogFailures                                     bool // checker_log_all_failures
+	LVSFlush, LVSFlushOnStop                        bool // the whole table, at the start and at the end
+	LVSTimeouts                                     LVSTimeouts
+	SyncDaemon                                      *SyncDaemon // nil for none
+	ScriptGroups                                    bool        // the groups of ScriptUser count too
+	SymlinkPaths                                    bool        // use_symlink_paths
+	LogFailures                                     bool        // checker_log_all_failures
 
 	// GARPInterval and GNAInterval are vrrp_garp_interval and vrrp_gna_interval.
 	GARPInterval, GNAInterval time.Duration

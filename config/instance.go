@@ -119,10 +119,11 @@ type VRRPInstance struct {
 	// ReceiveBuffer is kernel_rx_buf_size, 0 for the default.
 	ReceiveBuffer int
 
-	vmacShort   bool // VMACAddress lacks its last octet
-	prioritySet bool
-	globals     Global // those above the instance, which some defaults are of
-	said        said
+	vmacShort     bool // VMACAddress lacks its last octet
+	prioritySet   bool
+	globals       Global // those above the instance, which some defaults are of
+	said          said
+	syncInterface string
 }
 
 // UnicastPeer is an entry of unicast_peer. MaxTTL 0 means 255.

@@ -112,4 +112,5 @@ func init() { // the tables refer to each other
 	setDecoded("bfd_instance", bfdKeywords)
 	initServers()
 	initNotifications()
+	initTable()
 }

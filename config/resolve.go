@@ -8,6 +8,7 @@ import (
 
 // resolve fills in what global_defs and enclosing blocks say, once the whole file is read, so that order does not matter.
 func (d *decoder) resolve() {
+	d.resolveSync()
 	for _, v := range d.cfg.Instances {
 		d.resolveInstance(v)
 	}

@@ -15,7 +15,7 @@ func init() {
 		"weight": checkWeight, "init_file": checkInitFile, "digest": checkDigest, "status_code": func(d *decoder, n *Node) { d.statusCodes(n) },
 		"name":          checkDomain,
 		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
-		"smtp_server": checkHostPort, "lvs_timeouts": checkTimeouts, "lvs_sync_daemon": checkSyncDaemon, "vrrp_rx_bufs_policy": checkBufferPolicy,
+		"smtp_server": checkHostPort, "vrrp_rx_bufs_policy": checkBufferPolicy,
 		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
 		"key": checkKey,
 	}
@@ -171,35 +171,6 @@ func checkAllSeconds(d *decoder, n *Node) {
 func checkHostPort(d *decoder, n *Node) {
 	if len(n.Values()) > 1 {
 		d.integer(n.Words[2], 1, 65535)
-	}
-}
-
-func checkTimeouts(d *decoder, n *Node) {
-	words := n.Values()
-	for i := 0; i < len(words); i += 2 {
-		if _, ok := d.oneOf(words[i], []string{"tcp", "tcpfin", "udp"}); !ok {
-			return
-		}
-		if i+1 == len(words) {
-			d.errorf(words[i].Pos, "missing-value", "lvs_timeouts [tcp N] [tcpfin N] [udp N]", "%s has no value", words[i].Text)
-			return
-		}
-		d.integer(words[i+1], 0, 2678400)
-	}
-}
-
-var syncOptions = map[string][2]int64{"id": {0, 255}, "maxlen": {1, 65507}, "port": {1, 65535}, "ttl": {1, 255}}
-
-func checkSyncDaemon(d *decoder, n *Node) {
-	words := n.Values()
-	for i := 1; i+1 < len(words); i++ {
-		if r, ok := syncOptions[words[i].Text]; ok {
-			d.integer(words[i+1], r[0], r[1])
-			i++
-		} else if words[i].Text == "group" {
-			d.address(words[i+1])
-			i++
-		}
 	}
 }
 
