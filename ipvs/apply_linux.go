@@ -131,7 +131,7 @@ func markUnanswered(results []error, first, last int, err error) {
 func opError(op Op, err error) error {
 	e := &Error{Op: op, Err: err, Kind: kindOf(op.Action, err)}
 	e.Op.Service.Destinations = nil
-	if v, ok := errors.AsType[*verdict](err); ok {
+	if v, ok := err.(*verdict); ok {
 		e.Err, e.Message = v.errno, v.message
 	}
 	return e

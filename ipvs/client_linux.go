@@ -82,7 +82,7 @@ func ensureModule() error {
 		return nil
 	}
 	if out, err := exec.Command("modprobe", "ip_vs").CombinedOutput(); err != nil {
-		return noIPVS(fmt.Errorf("modprobe ip_vs: %w: %s", err, bytes.TrimSpace(out)))
+		return fmt.Errorf("ipvs: load the module: %w", noIPVS(fmt.Errorf("modprobe ip_vs: %w: %s", err, bytes.TrimSpace(out))))
 	}
 	return nil
 }

@@ -2,6 +2,10 @@
 
 package ipvs
 
-func openKernel(ClientOptions) (kernelTable, error) { return nil, noIPVS(nil) }
+import "fmt"
 
-func ensureModule() error { return noIPVS(nil) }
+func openKernel(ClientOptions) (kernelTable, error) {
+	return nil, fmt.Errorf("ipvs: open: %w", noIPVS(nil))
+}
+
+func ensureModule() error { return fmt.Errorf("ipvs: load the module: %w", noIPVS(nil)) }

@@ -126,7 +126,7 @@ func decodeAddr(b []byte, family uint16) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("address of %d bytes and family %d", len(b), family)
 }
 
-// decodeNetmask gives 0 for all of the address, as callers write it.
+// decodeNetmask gives 0 for all of the address, as callers write it, and -1 for a mask that is no prefix of it.
 func decodeNetmask(b []byte, family uint16) int {
 	if len(b) < 4 {
 		return 0
@@ -135,8 +135,11 @@ func decodeNetmask(b []byte, family uint16) int {
 	if family == familyIPv4 {
 		bits, full = net.IPMask(b[:4]).Size()
 	}
-	if bits == full {
+	switch bits {
+	case full:
 		return 0
+	case 0:
+		return -1
 	}
 	return bits
 }

@@ -152,7 +152,8 @@ type Service struct {
 	// Persistence sends a client to the same destination for so long after its last connection. Whole seconds, at most 31
 	// days; 0 means not at all.
 	Persistence time.Duration
-	// Granularity is the length of the client's prefix that persistence looks at. 0 means all of the address.
+	// Granularity is the length of the client's prefix that persistence looks at. 0 means all of the address; a table tells of
+	// -1 for a mask that is no prefix.
 	Granularity int
 	// Engine is the persistence engine, which looks into the packets instead of at the client's address: the kernel has
 	// "sip", for UDP. It needs Persistence. Empty means none.

@@ -31,6 +31,7 @@ var errNoAnswer = fmt.Errorf("no answer from the kernel: %w", os.ErrDeadlineExce
 // socket is a generic netlink socket that is used by one goroutine at a time. It opens itself when it is needed, and again
 // after it broke.
 type socket struct {
+	dial    func() (fd int, err error)
 	space   *namespace
 	timeout time.Duration
 	fd      int // -1 is closed
@@ -39,11 +40,10 @@ type socket struct {
 	room    []byte // for what is received
 	lost    bool   // the kernel found no room for an answer
 	limit   int    // how many verdicts surely fit into the receive buffer
-	rcvbuf  int    // for tests; 0 means receiveBuffer
 }
 
 func newSocket(space *namespace, timeout time.Duration) *socket {
-	return &socket{space: space, timeout: timeout, fd: -1, room: make([]byte, 2*bufferLen)}
+	return &socket{dial: dialKernel, space: space, timeout: timeout, fd: -1, room: make([]byte, 2*bufferLen)}
 }
 
 // open does nothing when the socket is open.
@@ -51,35 +51,32 @@ func (s *socket) open() error {
 	if s.fd >= 0 {
 		return nil
 	}
-	return s.space.do(func() error {
-		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
-		if err != nil {
-			return os.NewSyscallError("socket", err)
-		}
-		if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-			unix.Close(fd)
-			return os.NewSyscallError("bind", err)
-		}
-		s.fd = fd
-		s.configure()
-		return nil
+	err := s.space.do(func() (err error) {
+		s.fd, err = s.dial()
+		return err
 	})
-}
-
-// configure asks for short verdicts with words, and for room for many. What an old kernel has not, is done without.
-func (s *socket) configure() {
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	if s.rcvbuf != 0 {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, s.rcvbuf)
-	} else if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	if err != nil {
+		s.fd = -1
+		return err
 	}
 	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-	if err != nil {
-		size = 64 << 10
-	}
 	s.limit = max(1, size/verdictCost)
+	return os.NewSyscallError("getsockopt", err)
+}
+
+// dialKernel opens a socket that gets short verdicts with words, and has room for many. What an old kernel has not, is done
+// without.
+func dialKernel() (int, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
+	return fd, nil
 }
 
 func (s *socket) close() {
@@ -106,14 +103,14 @@ func (s *socket) send(b []byte) error {
 		if err := s.open(); err != nil {
 			return err
 		}
-		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		_, err := unix.Write(s.fd, b) // a netlink socket's default is to send to the kernel
 		switch {
 		case err == nil:
 			return nil
 		case err == unix.EINTR:
 			continue
 		case again:
-			return os.NewSyscallError("sendto", err)
+			return os.NewSyscallError("write", err)
 		}
 		s.close()
 	}

@@ -115,7 +115,7 @@ func services(status []ServiceStatus) []Service {
 // noIPVS is the error of a kernel without a table.
 func noIPVS(cause error) error {
 	if cause == nil {
-		return fmt.Errorf("ipvs: %w: only Linux has ip_vs", errors.ErrUnsupported)
+		return fmt.Errorf("%w: only Linux has ip_vs", errors.ErrUnsupported)
 	}
-	return fmt.Errorf("ipvs: %w: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported, cause)
+	return fmt.Errorf("%w: this kernel has no ip_vs, or its module is not loaded (as root: modprobe ip_vs): %w", errors.ErrUnsupported, cause)
 }
