@@ -3,13 +3,16 @@ package lab
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -50,9 +53,19 @@ type kernelResult struct {
 
 // kernelResults runs the TestKernel tests of the package in the working directory, once.
 var kernelResults = sync.OnceValues(func() (map[string]kernelResult, error) {
+	var out bytes.Buffer
+	err := inUML(8*time.Minute, &out, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", "-test.timeout=7m")
+	if err != nil {
+		return nil, fmt.Errorf("kernel tests in User Mode Linux: %w\n%s", err, tail(out.String(), 60))
+	}
+	return parseVerdicts(out.String()), nil
+})
+
+// inUML builds the test binary of the package in the working directory and runs it in User Mode Linux.
+func inUML(limit time.Duration, out io.Writer, args ...string) error {
 	dir, err := os.MkdirTemp("", "holdfast-kernel-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, "kernel.test")
@@ -60,17 +73,40 @@ var kernelResults = sync.OnceValues(func() (map[string]kernelResult, error) {
 	build := exec.Command("go", "test", "-c", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the kernel tests: %w: %s", err, out)
+		return fmt.Errorf("build the kernel tests: %w: %s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	var out bytes.Buffer
-	_, err = UML{Memory: "2G", Output: &out}.Run(ctx, binary, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", "-test.timeout=7m")
-	if err != nil {
-		return nil, fmt.Errorf("kernel tests in User Mode Linux: %w\n%s", err, tail(out.String(), 60))
+	_, err = UML{Memory: "2G", Output: out}.Run(ctx, append([]string{binary}, args...)...)
+	return err
+}
+
+// KernelBench is [Kernel] for a benchmark. In User Mode Linux it runs as often as -test.benchtime says there, and prints what
+// it measured; here it is skipped then.
+func KernelBench(b *testing.B) bool {
+	b.Helper()
+	if HasIPVS() {
+		return true
 	}
-	return parseVerdicts(out.String()), nil
-})
+	Need(b, "linux.uml", "go")
+	args := []string{"-test.run=^$", "-test.bench=" + benchPattern(b.Name()), "-test.timeout=0"}
+	for _, name := range []string{"test.benchtime", "test.count", "test.cpuprofile"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
+			args = append(args, "-"+name+"="+f.Value.String())
+		}
+	}
+	if err := inUML(time.Hour, os.Stdout, args...); err != nil {
+		b.Fatalf("benchmark in User Mode Linux: %v", err)
+	}
+	b.Skip("it ran in User Mode Linux, see above")
+	return false
+}
+
+// benchPattern is what -test.bench says of the benchmark and what is below it.
+func benchPattern(name string) string {
+	_, below, _ := strings.Cut(flag.Lookup("test.bench").Value.String(), "/")
+	return strings.TrimSuffix("^"+name+"$/"+below, "/")
+}
 
 var (
 	runLine     = regexp.MustCompile(`^=== (?:RUN|CONT|NAME) +(\S+)`)
