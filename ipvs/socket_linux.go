@@ -103,7 +103,7 @@ func (s *socket) send(b []byte) error {
 		if err := s.open(); err != nil {
 			return err
 		}
-		_, err := unix.Write(s.fd, b) // a netlink socket's default is to send to the kernel
+		err := write(s.fd, b) // what is for nobody in particular is for the kernel
 		switch {
 		case err == nil:
 			return nil
@@ -157,7 +157,7 @@ type mmsghdr struct {
 func (s *socket) read(ctx context.Context, headers []mmsghdr) (int, error) {
 	deadline := time.Now().Add(s.timeout)
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)),
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)),
 			unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
@@ -325,4 +325,19 @@ func (s *socket) answers(ctx context.Context, last uint32, n, size int, take fun
 		s.close()
 	}
 	return err
+}
+
+// rawLen is the longest write that does not tell Go's scheduler that it might take time, nor does a read. The kernel answers a
+// short message in microseconds, and to call in another thread meanwhile costs several times that.
+const rawLen = 1 << 10
+
+func write(fd int, b []byte) error {
+	if len(b) > rawLen {
+		_, err := unix.Write(fd, b)
+		return err
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))); errno != 0 {
+		return errno
+	}
+	return nil
 }
