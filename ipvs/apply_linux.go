@@ -129,8 +129,7 @@ func markUnanswered(results []error, first, last int, err error) {
 // opError maps an errno by operation (net/netfilter/ipvs/ip_vs_ctl.c): ESRCH is a missing service; ENOENT is a missing
 // destination for operations on destinations, and a missing scheduler for those on services.
 func opError(op Op, err error) error {
-	e := &Error{Op: op, Err: err, Kind: kindOf(op.Action, err)}
-	e.Op.Service.Destinations = nil
+	e := &Error{Op: op.named(), Err: err, Kind: kindOf(op.Action, err)}
 	if v, ok := err.(*verdict); ok {
 		e.Err, e.Message = v.errno, v.message
 	}

@@ -167,7 +167,7 @@ func (k *kernel) Service(ctx context.Context, key ServiceKey) (status ServiceSta
 }
 
 func (k *kernel) readService(ctx context.Context, s *socket, key *ServiceKey) (status ServiceStatus, err error) {
-	if err := encodable(&Op{Action: DeleteService, Service: Service{ServiceKey: *key}}); err != nil {
+	if err := key.validateName(); err != nil {
 		return ServiceStatus{}, err
 	}
 	err = k.withFamily(ctx, s, func(family uint16) error {

@@ -1,7 +1,6 @@
 package ipvs
 
 import (
-	"fmt"
 	"net"
 	"time"
 )
@@ -125,10 +124,7 @@ func appendOp(b []byte, family, flags uint16, seq uint32, op *Op) ([]byte, error
 		AddService: cmdNewService, EditService: cmdSetService, DeleteService: cmdDelService,
 		AddDestination: cmdNewDest, EditDestination: cmdSetDest, DeleteDestination: cmdDelDest,
 	}
-	if op.Action == 0 || int(op.Action) >= len(commands) {
-		return b, fmt.Errorf("%v", op.Action)
-	}
-	if err := encodable(op); err != nil {
+	if err := op.check(); err != nil {
 		return b, err
 	}
 	b, start := beginMessage(b, family, flags, seq, commands[op.Action])
@@ -137,28 +133,6 @@ func appendOp(b []byte, family, flags uint16, seq uint32, op *Op) ([]byte, error
 		b = appendDestination(b, &op.Destination, op.Action != DeleteDestination)
 	}
 	return endMessage(b, start), nil
-}
-
-// encodable refuses what would be cut on its way: the rest is the kernel's to judge.
-func encodable(op *Op) error {
-	s, d := &op.Service, &op.Destination
-	if s.FWMark == 0 && !validAddr(s.Addr.Addr()) {
-		return fmt.Errorf("no address, or one of a kind that IPVS does not know: %v", s.Addr.Addr())
-	}
-	switch op.Action {
-	case AddService, EditService:
-		return s.validateEntry()
-	case AddDestination, EditDestination:
-		if d.Weight < 0 || d.Weight > maxWeight {
-			return fmt.Errorf("weight %d: must be 0 to %d", d.Weight, maxWeight)
-		}
-		fallthrough
-	case DeleteDestination:
-		if !validAddr(d.Addr.Addr()) {
-			return fmt.Errorf("no address, or one of a kind that IPVS does not know: %v", d.Addr.Addr())
-		}
-	}
-	return nil
 }
 
 func appendService(b []byte, s *Service, full bool) []byte {

@@ -17,9 +17,13 @@ const (
 	maxPersistence = 31 * 24 * time.Hour
 )
 
-// Validate reports the first thing that no kernel would take.
+// Validate reports the first thing that is wrong with the service by itself, whatever the table.
 func (s *Service) Validate() error {
-	if err := cmpErr(s.validateKey, s.validateEntry); err != nil {
+	err := s.validateKey()
+	if err == nil {
+		err = s.validateEntry()
+	}
+	if err != nil {
 		return fmt.Errorf("ipvs: service %v: %w", s.ServiceKey, err)
 	}
 	if i := s.duplicate(); i >= 0 {
@@ -33,13 +37,42 @@ func (s *Service) Validate() error {
 	return nil
 }
 
-func cmpErr(checks ...func() error) error {
-	for _, check := range checks {
-		if err := check(); err != nil {
-			return err
-		}
+// Validate reports what is wrong with the operation by itself, as an [*Error]. Every table refuses such an operation. What is
+// to be deleted, and the service of a destination, need only be named.
+func (o *Op) Validate() error {
+	if err := o.check(); err != nil {
+		return &Error{Op: o.named(), Err: err}
 	}
 	return nil
+}
+
+// named is the operation as errors keep it.
+func (o *Op) named() Op {
+	return Op{Action: o.Action, Service: o.Service.entry(), Destination: o.Destination}
+}
+
+func (o *Op) check() error {
+	s, d := &o.Service, &o.Destination
+	switch o.Action {
+	case AddService, EditService:
+		if err := s.validateKey(); err != nil {
+			return err
+		}
+		return s.validateEntry()
+	case AddDestination, EditDestination:
+		if err := s.validateName(); err != nil {
+			return err
+		}
+		return d.validate(s)
+	case DeleteDestination:
+		if !validAddr(d.Addr.Addr()) {
+			return errAddr(d.Addr.Addr())
+		}
+		return s.validateName()
+	case DeleteService:
+		return s.validateName()
+	}
+	return fmt.Errorf("action %d: there is none such", o.Action)
 }
 
 // duplicate is the index of a destination whose address is that of one before it, or -1.
@@ -63,21 +96,34 @@ func (s *Service) duplicate() int {
 }
 
 func (s *Service) validateKey() error {
-	switch {
-	case s.FWMark != 0 && (s.Addr.IsValid() || s.Protocol != 0):
-		return errors.New("a firewall mark together with an address or a protocol")
-	case s.FWMark != 0:
-		return nil
-	case s.IPv6:
-		return errors.New("IPv6 is for firewall marks; an address tells its family")
-	case s.Protocol != TCP && s.Protocol != UDP && s.Protocol != SCTP:
-		return fmt.Errorf("%v: TCP, UDP and SCTP exist", s.Protocol)
-	case !validAddr(s.Addr.Addr()):
-		return fmt.Errorf("no address, or one of a kind that IPVS does not know: %v", s.Addr.Addr())
-	case s.Addr.Port() == 0 && s.Persistence == 0:
+	if err := s.validateName(); err != nil {
+		return err
+	}
+	if s.FWMark == 0 && s.Addr.Port() == 0 && s.Persistence == 0 {
 		return errors.New("port 0 (every port) needs persistence")
 	}
 	return nil
+}
+
+// validateName is for what only the key has.
+func (k *ServiceKey) validateName() error {
+	switch {
+	case k.FWMark != 0 && (k.Addr.IsValid() || k.Protocol != 0):
+		return errors.New("a firewall mark together with an address or a protocol")
+	case k.FWMark != 0:
+		return nil
+	case k.IPv6:
+		return errors.New("IPv6 is for firewall marks; an address tells its family")
+	case k.Protocol != TCP && k.Protocol != UDP && k.Protocol != SCTP:
+		return fmt.Errorf("%v: TCP, UDP and SCTP exist", k.Protocol)
+	case !validAddr(k.Addr.Addr()):
+		return errAddr(k.Addr.Addr())
+	}
+	return nil
+}
+
+func errAddr(a netip.Addr) error {
+	return fmt.Errorf("no address, or one of a kind that IPVS does not know: %v", a)
 }
 
 // validAddr refuses what the kernel would take for something else: an IPv4 address in IPv6 clothes, and a zone.
@@ -114,7 +160,7 @@ func validName(name string) bool {
 func (d *Destination) validate(s *Service) error {
 	switch {
 	case !validAddr(d.Addr.Addr()):
-		return fmt.Errorf("no address, or one of a kind that IPVS does not know: %v", d.Addr.Addr())
+		return errAddr(d.Addr.Addr())
 	case d.Addr.Addr().Is6() != s.is6() && d.Forward != Tunnel:
 		return fmt.Errorf("its family is not the service's: only %v can do that", Tunnel)
 	case d.Weight < 0 || d.Weight > maxWeight:

@@ -146,10 +146,10 @@ func TestCannotBeSaid(t *testing.T) {
 	for want, op := range map[string]Op{
 		"at most 15 letters": {Action: AddService, Service: Service{ServiceKey: keyIPv4, Scheduler: "sixteen-letters!"}},
 		"whole seconds":      {Action: EditService, Service: Service{ServiceKey: keyIPv4, Persistence: time.Millisecond}},
-		"no address":         {Action: DeleteService},
+		"TCP, UDP and SCTP":  {Action: DeleteService},
 		"weight 2147483648":  {Action: EditDestination, Service: Service{ServiceKey: keyIPv4}, Destination: d},
 		"no address, or":     {Action: DeleteDestination, Service: Service{ServiceKey: keyIPv4}},
-		"unknown action":     {Action: 99},
+		"action 99":          {Action: 99},
 	} {
 		b, err := appendOp([]byte("before"), 26, 0, 1, &op)
 		if err == nil || !strings.Contains(err.Error(), want) || string(b) != "before" {
