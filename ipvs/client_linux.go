@@ -218,13 +218,30 @@ func (k *kernel) dump(ctx context.Context, s *socket, cmd command, key *ServiceK
 	}
 }
 
-// command sends a message that is answered by a verdict only.
+// command sends a message that is answered by a verdict only. A message that does nothing goes with it: when only that is
+// answered, the command was interrupted, which the kernel does not tell (netlink_rcv_skb).
 func (k *kernel) command(ctx context.Context, cmd command, body func(b []byte) []byte) error {
 	return k.writer.use(ctx, func(s *socket) error {
 		return k.withFamily(ctx, s, func(family uint16) error {
-			seq := s.nextSeq(1)
-			b, start := beginMessage(nil, family, flagRequest|flagAck, seq, cmd)
-			return s.ask(ctx, endMessage(body(b), start), seq, nil)
+			seq := s.nextSeq(2)
+			b, start := beginMessage(s.out[:0], family, flagRequest|flagAck, seq, cmd)
+			b = endMessage(body(b), start)
+			b, start = beginMessage(b, msgNoop, flagRequest|flagAck, seq+1, 0)
+			s.out = endMessage(b, start)
+			if err := s.send(s.out); err != nil {
+				return err
+			}
+			var result error = &verdict{errno: unix.EINTR}
+			err := s.answers(ctx, seq+1, 2, bufferLen, func(a *answer) error {
+				if a.seq == seq {
+					result = a.verdict()
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return result
 		})
 	})
 }

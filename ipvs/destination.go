@@ -115,8 +115,9 @@ type DestinationStatus struct {
 	Stats                 Stats
 }
 
-// Stats are counters of a service or a destination since it was made or zeroed, and rates per second, which the kernel
-// estimates over the last seconds. A kernel before Linux 4.1 counts connections and packets, and estimates rates, in 32 bits.
+// Stats are counters of a service or a destination since it was made or zeroed, and rates per second over the last seconds.
+// The kernel brings both up to date every two seconds. One before Linux 4.1 counts connections and packets, and estimates
+// rates, in 32 bits.
 type Stats struct {
 	Connections uint64 `json:"connections"`
 	PacketsIn   uint64 `json:"packetsIn"`

@@ -14,7 +14,7 @@ import (
 )
 
 func TestFakeKeepsTheSuite(t *testing.T) {
-	ipvstest.Suite(t, func(*testing.T) ipvs.Table { return new(ipvstest.Fake) })
+	ipvstest.Suite(t, func(*testing.T) ipvs.Table { return new(ipvstest.Fake) }, nil)
 }
 
 // randomState is small, so that two of them have much in common; now and then a service has many destinations.
@@ -23,15 +23,15 @@ func randomState(r *rand.Rand) (all []ipvs.Service) {
 		if r.IntN(3) == 0 {
 			continue
 		}
-		s := service(80 + port)
+		s, at := service(80+port), 80+port
 		if port == 3 {
-			s.ServiceKey = ipvs.ServiceKey{FWMark: 3}
+			s.ServiceKey, at = ipvs.ServiceKey{FWMark: 3}, 0
 		}
 		s.Scheduler = []string{"rr", "wlc", ""}[r.IntN(3)]
 		s.Persistence = time.Duration(r.IntN(2)) * time.Minute
 		for host := range byte([]int{5, 5, 5, 40}[r.IntN(4)]) {
 			if r.IntN(2) == 0 {
-				s.Destinations = append(s.Destinations, randomDestination(r, host, 80+port))
+				s.Destinations = append(s.Destinations, randomDestination(r, host, at))
 			}
 		}
 		r.Shuffle(len(s.Destinations), func(i, j int) {

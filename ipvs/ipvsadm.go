@@ -58,15 +58,15 @@ func (s *Service) arguments() string {
 	var b strings.Builder
 	b.WriteString(s.ServiceKey.arguments())
 	b.WriteString(" -s " + s.scheduler())
-	if s.Flags&OnePacket != 0 {
-		b.WriteString(" -o")
-	}
 	if s.Persistence > 0 {
 		b.WriteString(" -p " + strconv.Itoa(int(s.Persistence/time.Second)))
 		b.WriteString(s.granularityArgument())
 		if s.Engine != "" {
 			b.WriteString(" --pe " + s.Engine)
 		}
+	}
+	if s.Flags&OnePacket != 0 {
+		b.WriteString(" -o")
 	}
 	b.WriteString(s.schedulerFlags())
 	return b.String()

@@ -81,7 +81,7 @@ func (k *kernel) StartSync(ctx context.Context, d SyncDaemon) error {
 	case errors.Is(err, unix.ENODEV):
 		err = fmt.Errorf("%w: no such interface", err)
 	case errors.Is(err, unix.EINVAL):
-		err = fmt.Errorf("%w: is a destination there whose family is not its service's, or the length above the MTU?", err)
+		err = fmt.Errorf("%w: is a destination there whose family is not its service's?", err)
 	}
 	if err != nil {
 		return fmt.Errorf("ipvs: start sync daemon %v on %s: %w", d.Role, d.Interface, err)
@@ -92,7 +92,10 @@ func (k *kernel) StartSync(ctx context.Context, d SyncDaemon) error {
 // StopSync implements [Client].
 func (k *kernel) StopSync(ctx context.Context, role SyncRole) error {
 	err := k.command(ctx, cmdDelDaemon, func(b []byte) []byte { return appendDaemon(b, &SyncDaemon{Role: role}, false) })
-	if errors.Is(err, unix.ESRCH) {
+	switch {
+	case errors.Is(err, unix.EINTR): // it was stopped before it had begun
+		return nil
+	case errors.Is(err, unix.ESRCH):
 		err = fmt.Errorf("none runs: %w: %w", fs.ErrNotExist, err)
 	}
 	if err != nil {

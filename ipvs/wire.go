@@ -21,6 +21,7 @@ const (
 	attributeLen  = 4
 	attributeMask = 1<<14 - 1 // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
+	msgNoop  = 1
 	msgError = 2
 	msgDone  = 3
 	msgFirst = 16 // the first type that is a family
