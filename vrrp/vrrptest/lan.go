@@ -348,11 +348,16 @@ func (c *conn) Send(datagrams []vrrp.Datagram) {
 	if delay == 0 {
 		delay = 100 * time.Microsecond
 	}
+	batch := make([]datagram, len(datagrams))
 	for i, one := range datagrams {
 		datagrams[i].Err = nil
-		d := datagram{ipheader.Parse(one.Data), slices.Clone(one.Data)}
-		time.AfterFunc(delay, func() { c.host.lan.deliver(c.host, d) })
+		batch[i] = datagram{ipheader.Parse(one.Data), slices.Clone(one.Data)}
 	}
+	time.AfterFunc(delay, func() { // in order
+		for _, d := range batch {
+			c.host.lan.deliver(c.host, d)
+		}
+	})
 }
 
 // Want implements [vrrp.Conn]: everything is heard.
