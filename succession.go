@@ -206,7 +206,8 @@ func (c *Controller) takeOver() error {
 			begun[i].Alpha = !p.up
 		}
 	}
-	if err := errors.Join(c.monitor.Set(c.bound(begun)), c.monitor.Set(c.bound(next.list))); err != nil {
+	// A probe that is new begins as its Alpha says; one that is there keeps its verdict.
+	if err := errors.Join(c.monitor.Set(nil), c.monitor.Set(c.bound(begun)), c.monitor.Set(c.bound(next.list))); err != nil {
 		return err
 	}
 	c.spec, c.state, c.over = spec, next, over

@@ -76,6 +76,10 @@ func TestSuccessorGoesOn(t *testing.T) {
 		if now := second.c.Status(); now.Instances[0].State != vrrp.Master || now.Instances[0].Priority != 110 || now.Services[0].Servers[1].Up {
 			t.Errorf("status: %+v", now)
 		}
+		if table.Dump() != dump || len(table.Ops()) != ops {
+			t.Errorf("table:\n%s\nwas:\n%s\nafter %v", table.Dump(), dump, table.Ops()[ops:])
+		}
+		dead.Up() // before the successor asks for the first time
 		time.Sleep(20 * time.Second)
 		if st := peer.Status()[0]; st.State != vrrp.Backup || st.Since != since || st.Stats.PriorityZeroReceived != 0 {
 			t.Errorf("the peer saw it: %+v", st)
@@ -85,13 +89,8 @@ func TestSuccessorGoesOn(t *testing.T) {
 				t.Errorf("on the link: %s", line)
 			}
 		}
-		if table.Dump() != dump || len(table.Ops()) != ops {
-			t.Errorf("table:\n%s\nwas:\n%s\nafter %v", table.Dump(), dump, table.Ops()[ops:])
-		}
 		wantLines(t, "told by the first", first.programs())
 		wantLines(t, "told by the second", second.programs())
-		dead.Up()
-		time.Sleep(5 * time.Second)
 		if !second.c.Status().Services[0].Servers[1].Up {
 			t.Error("the server that was down is well, and not taken back")
 		}
