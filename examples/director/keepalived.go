@@ -67,6 +67,7 @@ func keepalivedCommand(args []string, stdout, stderr io.Writer) int {
 		o.only = checksOnly
 	}
 	o.pidFiles, o.notes = pids(), accepted()
+	o.keep = flags.Changed("dont-release-vrrp") && flags.Changed("dont-release-ipvs")
 	return start(o, stderr)
 }
 
@@ -99,8 +100,8 @@ func acceptFlags(flags *pflag.FlagSet) (notes func() []string) {
 	flags.StringP("umask", "u", "", "")
 	effects := map[string]string{
 		"no_bfd":            "BFD sessions run all the same",
-		"dont-release-vrrp": "addresses are removed at the end all the same",
-		"dont-release-ipvs": "table entries are removed at the end all the same",
+		"dont-release-vrrp": "without --dont-release-ipvs addresses are removed at the end all the same",
+		"dont-release-ipvs": "without --dont-release-vrrp table entries are removed at the end all the same",
 		"snmp":              "there is no SNMP: --status has metrics",
 		"all-config":        "a missing include is a warning all the same",
 	}
@@ -111,6 +112,10 @@ func acceptFlags(flags *pflag.FlagSet) (notes func() []string) {
 	flags.StringP("snmp-agent-socket", "A", "", "")
 	flags.BoolP("all-config", "e", false, "")
 	return func() (notes []string) {
+		if flags.Changed("dont-release-vrrp") && flags.Changed("dont-release-ipvs") {
+			delete(effects, "dont-release-vrrp")
+			delete(effects, "dont-release-ipvs")
+		}
 		flags.Visit(func(f *pflag.Flag) {
 			if effect := effects[f.Name]; effect != "" {
 				notes = append(notes, "--"+f.Name+" has no effect: "+effect)

@@ -16,9 +16,11 @@ import (
 )
 
 const usage = `usage:
-  director run -f FILE [-i ID] [--status ADDR] [--control SOCKET] [--ipvs auto|kernel|relay|none] [--log-format text|json] [--pid FILE] [-v]
+  director run -f FILE [-i ID] [--status ADDR] [--control SOCKET] [--ipvs auto|kernel|relay|none] [--log-format text|json] [--pid FILE] [--replace] [--keep] [-v]
         runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly; SIGUSR1, SIGUSR2 and SIGRTMIN+2 write
         state, statistics and JSON as keepalived does
+        --replace takes the place of the director that runs FILE: instances stay MASTER, addresses, table entries and what checks
+        found stay; --keep leaves all that in place at the end, for a director that is started soon after. SIGQUIT does so once
         --status ADDR serves what is in force over HTTP: / is a live page for browsers and text for others, /status is JSON,
         /metrics is for Prometheus, /events tells what happens, /plan is for director plan
         --control SOCKET serves the same and the verbs below to those who may open the socket

@@ -28,6 +28,7 @@ type options struct {
 	pidFiles               []string
 	only                   part
 	notes                  []string // what was asked for and is not so here
+	replace, keep          bool     // takes the place of a running one; leaves everything at the end
 }
 
 // part is a part of keepalived that runs alone.
@@ -50,8 +51,11 @@ type director struct {
 	told       bool       // that the relay balances
 	controller *holdfast.Controller
 	observer   *observe.Observer
-	loaded     bool // once
-	systemd    systemd
+	loaded     bool   // once
+	stateFile  string // for a successor
+
+	statusServed, controlServed bool
+	systemd                     systemd
 
 	loading sync.Mutex // held while the file is put into force
 	mu      sync.Mutex // guards global
@@ -67,6 +71,8 @@ func runCommand(args []string, stderr io.Writer) int {
 	flags.StringVar(&o.mode, "ipvs", "auto", "")
 	flags.StringVar(&o.format, "log-format", "text", "")
 	flags.BoolVar(&o.verbose, "v", false, "")
+	flags.BoolVar(&o.replace, "replace", false, "")
+	flags.BoolVar(&o.keep, "keep", false, "")
 	flags.Func("pid", "", func(name string) error { o.pidFiles = append(o.pidFiles, name); return nil })
 	id := idFlag(flags)
 	if _, err := parse(flags, args, 0, stderr); err != nil {
@@ -135,12 +141,17 @@ func (d *director) run() int {
 	if d.table != nil {
 		defer d.table.Close()
 	}
-	d.controller = holdfast.New(holdfast.Options{Logger: d.log, Table: d.table, Ledger: d.ledger})
+	d.takeStateFile()
+	options := holdfast.Options{Logger: d.log, Table: d.table, Ledger: d.ledger, StateFile: d.stateFile}
+	if d.replace {
+		options.Takeover = takeover
+	}
+	d.controller = holdfast.New(options)
 	d.observer = observe.New(d.controller, observe.Options{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, dataSignal, statsSignal, jsonSignal)
+	signal.Notify(signals, syscall.SIGHUP, handoverSignal, dataSignal, statsSignal, jsonSignal)
 	for _, note := range d.notes {
 		d.log.Warn(note)
 	}
@@ -150,16 +161,32 @@ func (d *director) run() int {
 		d.log.Error("not started", "error", err)
 		return code
 	}
+	if d.replace {
+		if err := d.replaceOld(); err != nil {
+			d.log.Error("not started", "error", err)
+			return exitFailed
+		}
+		go d.serveWhenFree(ctx)
+	}
 	go d.observer.Run(ctx)
 	go d.tellReady(ctx)
 	go d.serveSignals(ctx, signals)
 	context.AfterFunc(ctx, func() { d.systemd.tell("STOPPING=1", "STATUS=leaving") })
-	if err := d.controller.Run(ctx); err != nil {
+	if err := d.controller.Run(d.life(ctx)); err != nil {
 		d.log.Error("ended", "error", err)
 		return exitFailed
 	}
 	d.log.Info("left cleanly")
 	return exitOK
+}
+
+// life is the controller's: it ends with ctx, or is handed over then.
+func (d *director) life(ctx context.Context) context.Context {
+	if !d.keep {
+		return ctx
+	}
+	context.AfterFunc(ctx, d.controller.Handover)
+	return context.WithoutCancel(ctx)
 }
 
 // begin does all that may keep a director from starting. release undoes what must not stay behind, whatever was done.
@@ -174,11 +201,8 @@ func (d *director) begin(ctx context.Context) (release func(), code int, err err
 	if d.dump {
 		d.dumpTo(dataSignal)
 	}
-	if d.status != "" {
-		err = d.serveStatus(ctx, d.status)
-	}
-	if err == nil && d.control != "" {
-		err = d.serveControl(ctx, d.control)
+	if !d.replace {
+		err = d.serve(ctx)
 	}
 	return release, exitFailed, err
 }

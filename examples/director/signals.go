@@ -30,9 +30,13 @@ func (d *director) serveSignals(ctx context.Context, signals <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case s := <-signals:
-			if s == syscall.SIGHUP {
+			switch s {
+			case syscall.SIGHUP:
 				_ = d.reload(ctx) // it has told
-			} else {
+			case handoverSignal:
+				d.log.Info("leaving everything to a successor")
+				d.controller.Handover()
+			default:
 				d.dumpTo(s)
 			}
 		}
