@@ -452,3 +452,38 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	answer.Body.Close()
 }
+
+// TestSlowAndLargeAskers: who does not finish asking is cut off, and who asks at length is refused.
+func TestSlowAndLargeAskers(t *testing.T) {
+	t.Parallel()
+	w := newWorld("web", observe.Options{})
+	defer w.run(t)()
+	base := serve(t, w)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET /status HTTP/1.1\r\nHost: a\r\nX-Slow: ")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Errorf("half a request is waited for without end: %v", err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", base+"/status", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Large", strings.Repeat("a", 64<<10))
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("64 KiB of header: %s", answer.Status)
+	}
+}

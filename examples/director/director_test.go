@@ -143,7 +143,7 @@ func TestCheckJSON(t *testing.T) {
 
 // running is a director on a LAN and a table in memory.
 func running(t *testing.T, text string) (*director, *httptest.Server) {
-	d := &director{options: options{file: file(t, text)}, log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
+	d := &director{options: options{file: file(t, text)}, log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}, planning: make(chan struct{}, maxPlans)}
 	d.controller = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("192.0.2.1"), Table: d.table})
 	d.observer = observe.New(d.controller, observe.Options{})
 	if _, err := d.load(t.Context()); err != nil {
@@ -234,5 +234,27 @@ func TestReload(t *testing.T) {
 	write(strings.Replace(good, "lb_algo rr", "lb_algo wrr", 1))
 	if _, err := d.load(t.Context()); err != nil || !strings.Contains(table.Dump(), "-s wrr") {
 		t.Errorf("good: %v\n%s", err, table.Dump())
+	}
+}
+
+// TestSecretsStayInside: what is shared between routers is shown to nobody.
+func TestSecretsStayInside(t *testing.T) {
+	text := strings.Replace(good, "virtual_router_id 51", "virtual_router_id 51\n authentication {\n auth_type PASS\n auth_pass open5esa\n }", 1)
+	d, server := running(t, text)
+	go d.observer.Run(t.Context())
+	for _, path := range []string{"/", "/status", "/metrics", "/events?follow=0"} {
+		answer, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || len(body) == 0 || strings.Contains(string(body), "open5esa") {
+			t.Errorf("%s: %v\n%s", path, err, body)
+		}
+	}
+	var dump bytes.Buffer
+	if err := writeData(&dump, d.file, d.controller.Status()); err != nil || strings.Contains(dump.String(), "open5esa") {
+		t.Errorf("%v\n%s", err, dump.String())
 	}
 }

@@ -56,6 +56,7 @@ type director struct {
 
 	statusServed, controlServed bool
 	systemd                     systemd
+	planning                    chan struct{} // holds a token for each plan being made
 
 	loading sync.Mutex // held while the file is put into force
 	mu      sync.Mutex // guards global
@@ -88,7 +89,7 @@ func start(o options, stderr io.Writer) int {
 	if err == nil && o.file == "" {
 		err = errors.New("no file: director run -f FILE")
 	}
-	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger}
+	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans)}
 	if err == nil {
 		err = d.openTable(o.mode)
 	}

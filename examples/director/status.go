@@ -11,8 +11,11 @@ import (
 	"github.com/holdfast-lb/holdfast/observe"
 )
 
-// maxConfig bounds what /plan reads.
-const maxConfig = 64 << 20
+// maxConfig bounds what /plan reads, maxPlans how many plans are made at once.
+const (
+	maxConfig = 64 << 20
+	maxPlans  = 4
+)
 
 // serveStatus tells what is in force until ctx ends, and changes nothing.
 func (d *director) serveStatus(ctx context.Context, addr string) error {
@@ -38,6 +41,14 @@ func (d *director) statusHandler() http.Handler {
 
 // planFor answers a configuration with what it would change.
 func (d *director) planFor(w http.ResponseWriter, r *http.Request) {
+	select {
+	case d.planning <- struct{}{}:
+		defer func() { <-d.planning }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "other plans are being made", http.StatusServiceUnavailable)
+		return
+	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConfig))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -55,5 +66,6 @@ func (d *director) planFor(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprint(w, plan)
 }
