@@ -128,6 +128,65 @@ vrrp_instance B {
 	}
 }
 
+// TestFromConfigGroupTracking: whose weight counts when a group and its member track the same, and what an owner changes.
+func TestFromConfigGroupTracking(t *testing.T) {
+	spec := parse(`
+track_file load {
+    file /tmp/load
+}
+vrrp_sync_group G {
+    group { A
+        B }
+    global_tracking
+    track_interface { eth8 weight 7
+        eth9 weight 9 }
+}
+vrrp_sync_group O {
+    group { C
+        D }
+    track_interface { eth8 weight 7 }
+    track_file { load weight 2 }
+}
+vrrp_instance A {
+    interface eth0
+    virtual_router_id 1
+    track_interface { eth8 weight 5
+        eth9
+        eth10 weight 10 }
+    virtual_ipaddress { 192.0.2.10 }
+}
+vrrp_instance B {
+    interface eth0
+    virtual_router_id 2
+    virtual_ipaddress { 192.0.2.11 }
+}
+vrrp_instance C {
+    interface eth0
+    virtual_router_id 3
+    priority 255
+    virtual_ipaddress { 192.0.2.12 }
+}
+vrrp_instance D {
+    interface eth0
+    virtual_router_id 4
+    track_interface { eth10 weight 10 }
+    virtual_ipaddress { 192.0.2.13 }
+}`)
+	for i, want := range [][]vrrp.TrackInterface{
+		{{Interface: "eth8", Weight: 7}, {Interface: "eth9"}, {Interface: "eth10", Weight: 10}},
+		{{Interface: "eth8", Weight: 7}, {Interface: "eth9", Weight: 9}},
+		{{Interface: "eth8"}},
+		{{Interface: "eth10"}, {Interface: "eth8"}},
+	} {
+		if got := spec.Instances[i].Track; !slices.Equal(got, want) {
+			t.Errorf("%s tracks %+v, want %+v", spec.Instances[i].Name, got, want)
+		}
+	}
+	if e := spec.Trackers[0].Effects; len(e) != 2 || e[0].Weight != 0 || e[1].Weight != 0 {
+		t.Errorf("the file of a group with an owner: %+v", e)
+	}
+}
+
 // TestFromConfigProtocol: what is said about the protocol, by an instance or for all, reaches the instance.
 func TestFromConfigProtocol(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")

@@ -3,6 +3,7 @@ package holdfast
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/vrrp"
@@ -90,7 +91,8 @@ func hmacOf(v *config.VRRPInstance) (h vrrp.HMAC, err error) {
 }
 
 // joinGroup puts an instance into its sync group, whose trackers are those of all members. Weights of a member's own trackers
-// count only when the group says so: what would move one member alone takes all to FAULT instead.
+// count only when the group says so: what would move one member alone takes all to FAULT instead. What the group says of an
+// interface counts before what its member says, unless that is FAULT.
 func joinGroup(in *vrrp.Instance, g *config.SyncGroup) {
 	in.Sync = g.Name
 	for i := range in.Track {
@@ -98,7 +100,14 @@ func joinGroup(in *vrrp.Instance, g *config.SyncGroup) {
 			in.Track[i].Weight = 0
 		}
 	}
-	in.Track = append(in.Track, tracked(g.Tracks)...)
+	for _, shared := range tracked(g.Tracks) {
+		i := slices.IndexFunc(in.Track, func(t vrrp.TrackInterface) bool { return t.Interface == shared.Interface })
+		if i < 0 {
+			in.Track = append(in.Track, shared)
+		} else if in.Track[i].Weight != 0 {
+			in.Track[i] = shared
+		}
+	}
 }
 
 // tracked are the interfaces among what is tracked.

@@ -159,6 +159,7 @@ var syncKeywords = map[string]setter[SyncGroup]{
 		}
 	},
 	"sync_group_tracking_weight": flag(func(g *SyncGroup) *bool { return &g.Weights }),
+	"global_tracking":            flag(func(g *SyncGroup) *bool { return &g.Weights }),
 
 	"track_script": trackGroup, "track_interface": trackGroup, "track_file": trackGroup, "track_process": trackGroup, "track_bfd": trackGroup,
 }

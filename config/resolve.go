@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -16,12 +17,28 @@ func (d *decoder) resolve() {
 		d.resolveServer(v)
 	}
 	d.resolveNotifications()
+	for _, g := range d.cfg.SyncGroups {
+		d.resolveGroup(g)
+	}
 	g := d.cfg.Global
 	for _, s := range d.cfg.Scripts {
 		s.Interval, s.Rise, s.Fall = cmp.Or(s.Interval, time.Second), cmp.Or(s.Rise, 1), cmp.Or(s.Fall, 1)
 		s.Timeout = cmp.Or(s.Timeout, s.Interval)
 		if s.User == "" {
 			s.User, s.Group, s.Groups = g.ScriptUser, g.ScriptGroup, g.ScriptGroups
+		}
+	}
+}
+
+// resolveGroup takes the weights off the trackers of a group that has an owner: an owner's priority does not move, and its
+// group must not come apart.
+func (d *decoder) resolveGroup(g *SyncGroup) {
+	owner := slices.ContainsFunc(d.cfg.Instances, func(v *VRRPInstance) bool {
+		return v.Priority == 255 && slices.ContainsFunc(g.Members, func(m Word) bool { return m.Text == v.Name })
+	})
+	for i := range g.Tracks {
+		if owner {
+			g.Tracks[i].HasWeight, g.Tracks[i].Weight = true, 0
 		}
 	}
 }
