@@ -92,6 +92,7 @@ func (s Spec) with(o overrides) Spec {
 			service.Servers[j].Maintenance = service.Servers[j].Maintenance || said.out
 			if said.weight != nil {
 				service.Servers[j].Weight = *said.weight
+				service.Servers[j].Drain = service.Servers[j].Drain || *said.weight == 0
 			}
 		}
 	}

@@ -97,6 +97,8 @@ type Server struct {
 	Checks []check.Probe
 	// Maintenance keeps the server out of the table and of the quorum, whatever its checks say.
 	Maintenance bool
+	// Drain gives the server no new connections and lets it finish those that it has: see [ipvs.Health].
+	Drain bool
 }
 
 func (s *Service) pool() *ipvs.Pool {

@@ -33,6 +33,7 @@ type serverState struct {
 	weight  int    // as configured
 	probes  []*probeState
 	out     bool // in maintenance
+	drain   bool
 }
 
 // probeState is a check of a server, or of a tracker.
@@ -105,7 +106,7 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 func (s *state) addService(spec *Service, old *state) *serviceState {
 	service := &serviceState{name: spec.String(), pool: spec.pool()}
 	for i, probes := range spec.probes() {
-		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), weight: spec.Servers[i].Weight, out: spec.Servers[i].Maintenance}
+		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), weight: spec.Servers[i].Weight, out: spec.Servers[i].Maintenance, drain: spec.Servers[i].Drain}
 		for _, p := range probes {
 			state := s.addProbe(p, old)
 			state.server = server
@@ -137,7 +138,9 @@ func (s *serverState) offset() (sum int) {
 	return sum
 }
 
-func (s *serverState) health() ipvs.Health { return ipvs.Health{Up: s.up(), Offset: s.offset()} }
+func (s *serverState) health() ipvs.Health {
+	return ipvs.Health{Up: s.up(), Offset: s.offset(), Drain: s.drain}
+}
 
 func (s *serviceState) health() []ipvs.Health {
 	all := make([]ipvs.Health, len(s.servers))

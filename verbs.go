@@ -2,12 +2,14 @@ package holdfast
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
@@ -107,7 +109,8 @@ func (c *Controller) RemoveInstance(ctx context.Context, name string) error {
 	})
 }
 
-// SetWeight overrides the weight of a real server. A negative one gives the Spec's back.
+// SetWeight overrides the weight of a real server. A negative one gives the Spec's back. With 0 the server finishes the connections
+// that it has, also when its weight is missed for the quorum and the sorry server takes over.
 func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) error {
 	return c.override(ctx, key, fmt.Sprintf("weight %d", weight), func(o *serverOverride) {
 		o.weight = nil
@@ -150,26 +153,46 @@ func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
 	}
 }
 
-// connections counts those of a destination, of any state. One that is not in the table has none.
-func (c *Controller) connections(ctx context.Context, key ServerKey) (int, error) {
+// connections counts those of a real server, of any state, in all entries of its service. One that is not in the table has none.
+func (c *Controller) connections(ctx context.Context, key ServerKey) (count int, err error) {
 	if c.kernel == nil {
 		return 0, nil
 	}
-	all, err := c.kernel.Services(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for i := range all {
-		if all[i].ServiceKey.String() != key.Service {
-			continue
+	for _, at := range c.destinations(key) {
+		s, err := c.kernel.Service(ctx, at.service)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
 		}
-		for _, d := range all[i].Destinations {
-			if d.Addr == key.Addr {
-				return d.ActiveConnections + d.InactiveConnections, nil
+		for _, d := range s.Destinations {
+			if d.Addr == at.addr {
+				count += d.ActiveConnections + d.InactiveConnections
 			}
 		}
 	}
-	return 0, nil
+	return count, nil
+}
+
+// place is where a real server stands in the table.
+type place struct {
+	service ipvs.ServiceKey
+	addr    netip.AddrPort
+}
+
+// destinations are the places of a real server in the table.
+func (c *Controller) destinations(key ServerKey) (list []place) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.spec.service(key.Service)
+	if i < 0 {
+		return nil
+	}
+	service := &c.spec.Services[i]
+	if j := service.server(key.Addr); j >= 0 {
+		for _, entry := range service.keys() {
+			list = append(list, place{entry, service.Servers[j].Behind(entry).Addr})
+		}
+	}
+	return list
 }
 
 // SetPriority overrides the configured priority of an instance, 1 to 254. 0 gives the Spec's back. Trackers still count.

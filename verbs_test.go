@@ -178,6 +178,14 @@ func (b *busyTable) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) 
 	return all, err
 }
 
+func (b *busyTable) Service(ctx context.Context, key ipvs.ServiceKey) (ipvs.ServiceStatus, error) {
+	s, err := b.Fake.Service(ctx, key)
+	for i := range s.Destinations {
+		s.Destinations[i].ActiveConnections = int(b.connections.Load())
+	}
+	return s, err
+}
+
 // TestDrainWaitsForConnections.
 func TestDrainWaitsForConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -208,5 +216,43 @@ func TestDrainWaitsForConnections(t *testing.T) {
 			t.Error(err)
 		}
 		w.wantTable(t, bothServers)
+	})
+}
+
+// TestDrainKeepsConnectionsWhenTheSorryServerTakesOver: the last server is drained; the sorry server gets what is new, and what
+// there is is not cut.
+func TestDrainKeepsConnectionsWhenTheSorryServerTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		spec := w.spec()
+		spec.Services[0].Servers = spec.Services[0].Servers[:1]
+		spec.Services[0].Sorry = &ipvs.RealServer{Destination: ipvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.99:80"), Weight: 1}}
+		w.start(t, spec)
+		if err := w.c.SetWeight(t.Context(), serverKey("10.0.0.100:80", "10.0.0.11:80"), 0); err != nil {
+			t.Fatal(err)
+		}
+		w.wantTable(t, "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 0\n-a -t 10.0.0.100:80 -r 10.0.0.99:80 -m -w 1")
+		w.stop(t)
+	})
+}
+
+// TestDrainCountsAllEntries of a group.
+func TestDrainCountsAllEntries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		busy := &busyTable{Fake: w.table}
+		w.c = holdfast.New(holdfast.Options{Network: w.lan.Host("10.0.0.2"), Table: busy})
+		s := w.service("10.0.0.100:80")
+		s.Name, s.Keys = "group G", append(s.Keys, s.ServiceKey, key("10.0.0.101:80"))
+		w.start(t, holdfast.Spec{Services: []holdfast.Service{s}})
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		busy.connections.Store(2)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		err := w.c.Drain(ctx, holdfast.ServerKey{Service: "group G", Addr: netip.MustParseAddrPort("10.0.0.11:80")})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "4 connections") {
+			t.Errorf("drain: %v", err)
+		}
 	})
 }
