@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/holdfast-lb/holdfast/internal/lab"
 	"github.com/holdfast-lb/holdfast/ipvs"
 )
 
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv("HOLDFAST_RELAY_PEER"); spec != "" {
 		os.Exit(peer(spec))
 	}
-	os.Exit(m.Run())
+	lab.Main(m) // nobody else listens there
 }
 
 // open is a Relay that ends with the test, and leaves nothing running.
@@ -607,18 +608,26 @@ func peer(spec string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	clients, servers := make([]net.Conn, count), make(chan net.Conn, count)
+	clients, servers, accepted := make([]net.Conn, count), make(chan net.Conn, count), make(chan bool)
 	var dialing errgroup.Group
-	dialing.SetLimit(32)
-	for i := range clients {
-		dialing.Go(func() (err error) { clients[i], err = net.Dial("tcp", relay); return err })
-	}
-	for range count {
-		c, err := l.Accept()
-		if err != nil {
-			return 1
+	dialing.SetLimit(32) // at once: more would not fit into the queues of the listeners
+	go func() {
+		for range count {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			servers <- c
+			accepted <- true
 		}
-		servers <- c
+	}()
+	for i := range clients {
+		dialing.Go(func() (err error) {
+			if clients[i], err = net.Dial("tcp", relay); err == nil {
+				<-accepted
+			}
+			return err
+		})
 	}
 	if err := dialing.Wait(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
