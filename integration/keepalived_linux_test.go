@@ -31,6 +31,8 @@ var dialects = []dialect{
 	{"v3 IPv6", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip6, false},
 	{"v2 unicast", time.Second, "version 2\n advert_int 1", vip, true},
 	{"v3 unicast", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, true},
+	{"v3 unicast old checksum", 500 * time.Millisecond, "version 3\n advert_int 0.5\n old_unicast_checksum", vip, true},
+	{"v2 IPv6", time.Second, "version 2\n advert_int 1", vip6, false},
 }
 
 // router is one of the two peers: the same file, read by one program or the other.
