@@ -16,8 +16,15 @@
 // your own move an instance's priority or put it into FAULT; so do interfaces in [Instance.Track]. Instances with the same
 // [Instance.Sync] change state together. Adverts go by multicast, or to [Instance.Peers].
 //
-// Those who have a loop of their own use the parts: [Advertisement] reads and writes packets, [Machine] is the state
-// machine as a pure function of time and events. Package vrrptest has an in-memory LAN to test against.
+// Those who have a loop of their own use the parts: [Advertisement] reads and writes packets, [Authenticator] signs and
+// verifies them, [Machine] is the state machine as a pure function of time and events, and [Group] those of a sync group.
+// Package vrrptest has an in-memory LAN to test against.
+//
+// # Split brain
+//
+// Routers that do not agree, or do not hear each other, show it in their adverts. Every such [Conflict] is counted, and told to
+// [Options.OnConflict] when it begins and once a minute while it lasts. The MASTER that stays in office after one announces its
+// addresses again.
 //
 // # Words
 //
@@ -31,7 +38,7 @@
 // # Errors
 //
 // What is wrong with a received packet is one sentinel error per counter of the VRRP MIB (RFC 6527): [ErrTTL],
-// [ErrChecksum] and so on. [Instance.Validate] reports everything that is wrong with a configuration at once.
+// [ErrChecksum] and so on; see [Stats]. [Instance.Validate] reports everything that is wrong with a configuration at once.
 //
 // # Privileges
 //
@@ -40,5 +47,5 @@
 //
 // # Limitations
 //
-// Of authentication none and PASS; no virtual MAC addresses. Of addresses the prefix, no other options.
+// No virtual MAC addresses, routes or rules yet. Passwords and AH of version 2 guard against mistakes; use [HMAC] against people.
 package vrrp
