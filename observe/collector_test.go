@@ -41,7 +41,7 @@ func TestEveryVRRPCounter(t *testing.T) {
 			t.Errorf("%s (%s) is no metric", name, want)
 		}
 	}
-	if !strings.Contains(text, `holdfast_vrrp_conflicts_total{instance="web",kind="two masters"} 7777`) {
+	if !strings.Contains(text, `holdfast_vrrp_conflicts_total{kind="two masters",vrrp_instance="web"} 7777`) {
 		t.Error("conflicts are no metric")
 	}
 }

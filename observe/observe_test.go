@@ -125,14 +125,14 @@ holdfast_destination_transitions_total{destination="10.0.0.11:80",service="TCP 1
 holdfast_service_up{service="TCP 10.0.0.100:80"} 0
 # HELP holdfast_vrrp_instance_state 1 for the state that the instance is in, 0 for the others.
 # TYPE holdfast_vrrp_instance_state gauge
-holdfast_vrrp_instance_state{instance="web",state="BACKUP"} 0
-holdfast_vrrp_instance_state{instance="web",state="FAULT"} 0
-holdfast_vrrp_instance_state{instance="web",state="INIT"} 0
-holdfast_vrrp_instance_state{instance="web",state="MASTER"} 1
+holdfast_vrrp_instance_state{state="BACKUP",vrrp_instance="web"} 0
+holdfast_vrrp_instance_state{state="FAULT",vrrp_instance="web"} 0
+holdfast_vrrp_instance_state{state="INIT",vrrp_instance="web"} 0
+holdfast_vrrp_instance_state{state="MASTER",vrrp_instance="web"} 1
 # HELP holdfast_vrrp_instance_transitions_total Changes of state, by the state entered.
 # TYPE holdfast_vrrp_instance_transitions_total counter
-holdfast_vrrp_instance_transitions_total{instance="web",state="BACKUP"} 1
-holdfast_vrrp_instance_transitions_total{instance="web",state="MASTER"} 1
+holdfast_vrrp_instance_transitions_total{state="BACKUP",vrrp_instance="web"} 1
+holdfast_vrrp_instance_transitions_total{state="MASTER",vrrp_instance="web"} 1
 `
 		if err := testutil.CollectAndCompare(w.o, strings.NewReader(want), metricNames(want)...); err != nil {
 			t.Error(err)
@@ -159,7 +159,7 @@ func TestHostileNames(t *testing.T) {
 	defer w.run(t)()
 	h := w.o.Handler()
 	metrics := get(h, "/metrics", "")
-	if metrics.Code != 200 || !strings.Contains(metrics.Body.String(), `holdfast_vrrp_instance_priority{instance="a\\\"\\\\\\n<script>alert(1)</script>\\x1b[2J\\xff{}"} 100`) {
+	if metrics.Code != 200 || !strings.Contains(metrics.Body.String(), `holdfast_vrrp_instance_priority{vrrp_instance="a\\\"\\\\\\n<script>alert(1)</script>\\x1b[2J\\xff{}"} 100`) {
 		t.Errorf("metrics: %d\n%s", metrics.Code, lines(metrics.Body.String(), "instance_priority{"))
 	}
 	var s holdfast.Status
@@ -218,8 +218,8 @@ func TestMetricsForgetWhatIsGone(t *testing.T) {
 		if err := testutil.CollectAndCompare(w.o, strings.NewReader(`
 # HELP holdfast_vrrp_instance_transitions_total Changes of state, by the state entered.
 # TYPE holdfast_vrrp_instance_transitions_total counter
-holdfast_vrrp_instance_transitions_total{instance="web",state="BACKUP"} 1
-holdfast_vrrp_instance_transitions_total{instance="web",state="INIT"} 1
+holdfast_vrrp_instance_transitions_total{state="BACKUP",vrrp_instance="web"} 1
+holdfast_vrrp_instance_transitions_total{state="INIT",vrrp_instance="web"} 1
 `), "holdfast_vrrp_instance_transitions_total"); err != nil {
 			t.Errorf("it went, left, and came again: %v", err)
 		}
