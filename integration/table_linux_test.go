@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,22 +52,11 @@ type bench struct {
 // BenchmarkTableProgram fills an empty table.
 func BenchmarkTableProgram(b *testing.B) {
 	onTables(b, map[string]func(bench){
-		"holdfast": func(b bench) { b.refill(b.fill) },
-		"moby":     func(b bench) { b.refill(b.fillByMoby()) },
-		"ipvsadm":  func(b bench) { b.refill(b.fillByIpvsadm()) },
-		"keepalived": func(b bench) {
-			file := b.write(b.all)
-			for b.Loop() {
-				b.StopTimer()
-				b.flush()
-				b.StartTimer()
-				p := b.keepalived(file)
-				b.await(10)
-				b.StopTimer()
-				p.end()
-				b.StartTimer()
-			}
-		},
+		"holdfast":   func(b bench) { b.refill(b.fill) },
+		"moby":       func(b bench) { b.refill(b.fillByMoby()) },
+		"ipvsadm":    func(b bench) { b.refill(b.fillByIpvsadm()) },
+		"keepalived": func(b bench) { b.refillBy(bench.keepalived) },
+		"director":   func(b bench) { b.refillBy(bench.director) },
 	})
 }
 
@@ -82,6 +72,16 @@ func BenchmarkTableWeight(b *testing.B) {
 				b.must(b.client.Apply(context.Background(), ipvs.Plan{{Action: ipvs.EditDestination, Service: s, Destination: d}}))
 			}
 		},
+		"reconciler": func(b bench) {
+			r := ipvs.NewReconciler(b.client, ipvs.ReconcilerOptions{})
+			b.must(r.Set(context.Background(), b.all))
+			for w := 1; b.Loop(); w++ {
+				s := b.all[len(b.all)-1]
+				s.Destinations = slices.Clone(s.Destinations)
+				s.Destinations[3].Weight = w%100 + 1
+				b.must(r.Update(context.Background(), s))
+			}
+		},
 		"moby": func(b bench) {
 			b.fill()
 			h := b.moby()
@@ -91,20 +91,8 @@ func BenchmarkTableWeight(b *testing.B) {
 				b.must(h.UpdateDestination(s, d))
 			}
 		},
-		"keepalived": func(b bench) {
-			b.flush()
-			file := b.write(b.all)
-			p := b.keepalived(file)
-			b.await(10)
-			for w := 11; b.Loop(); w++ {
-				b.StopTimer()
-				b.must(os.WriteFile(file, keepalivedConf(b.all, w), 0o644))
-				b.StartTimer()
-				b.must(p.cmd.Process.Signal(syscall.SIGHUP))
-				b.await(w)
-			}
-			p.end()
-		},
+		"keepalived": func(b bench) { b.reload(bench.keepalived) },
+		"director":   func(b bench) { b.reload(bench.director) },
 	})
 }
 
@@ -160,7 +148,7 @@ func onTables(b *testing.B, ways map[string]func(bench)) {
 	}
 	defer client.Close()
 	for _, n := range tableSizes {
-		for _, by := range []string{"holdfast", "moby", "ipvsadm", "keepalived"} {
+		for _, by := range []string{"holdfast", "reconciler", "moby", "ipvsadm", "director", "keepalived"} {
 			if way := ways[by]; way != nil {
 				b.Run(fmt.Sprintf("services=%d/by=%s", n, by), func(b *testing.B) { way(bench{b, client, services(n)}) })
 			}
@@ -278,22 +266,61 @@ func (b bench) write(all []ipvs.Service) (file string) {
 	return write(b, "keepalived.conf", string(keepalivedConf(all, 10)))
 }
 
-type peer struct{ cmd *exec.Cmd }
+// refillBy measures a daemon from its start until all of its configuration is in the table.
+func (b bench) refillBy(start func(b bench, file string) *exec.Cmd) {
+	file := b.write(b.all)
+	for b.Loop() {
+		b.StopTimer()
+		b.flush()
+		b.StartTimer()
+		p := start(b, file)
+		b.await(10)
+		b.StopTimer()
+		b.complete()
+		end(p)
+		b.StartTimer()
+	}
+}
+
+// reload measures a daemon from SIGHUP, with one other weight in its configuration, until the table has it.
+func (b bench) reload(start func(b bench, file string) *exec.Cmd) {
+	b.flush()
+	file := b.write(b.all)
+	p := start(b, file)
+	defer end(p)
+	b.await(10)
+	time.Sleep(time.Second) // for what it does after that
+	for w := 11; b.Loop(); w++ {
+		b.StopTimer()
+		b.must(os.WriteFile(file, keepalivedConf(b.all, w), 0o644))
+		b.StartTimer()
+		b.must(p.Process.Signal(syscall.SIGHUP))
+		b.await(w)
+	}
+}
 
 // keepalived runs its checker process only.
-func (b bench) keepalived(file string) peer {
+func (b bench) keepalived(file string) *exec.Cmd {
 	dir := b.TempDir()
-	cmd := exec.Command("keepalived", "-n", "-l", "-C", "-f", file, "-p", filepath.Join(dir, "p"), "-c", filepath.Join(dir, "c"))
+	return b.start("keepalived", "-n", "-l", "-C", "-f", file, "-p", filepath.Join(dir, "p"), "-c", filepath.Join(dir, "c"))
+}
+
+func (b bench) director(file string) *exec.Cmd {
+	return b.start(lab.Bin("director"), "run", "-f", file)
+}
+
+func (b bench) start(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
 	b.must(cmd.Start())
-	return peer{cmd}
+	return cmd
 }
 
-func (p peer) end() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait()
+func end(p *exec.Cmd) {
+	_ = p.Process.Signal(syscall.SIGTERM)
+	_ = p.Wait()
 }
 
-// await waits until the last destination of the last service has a weight: keepalived works in the order of its file.
+// await waits until the last destination of the last service has a weight: daemons work in the order of their file.
 func (b bench) await(weight int) {
 	b.Helper()
 	last := &b.all[len(b.all)-1]
@@ -305,7 +332,7 @@ func (b bench) await(weight int) {
 			}
 		}
 		if time.Now().After(deadline) {
-			b.Fatal("keepalived does not get there")
+			b.Fatal("it does not get there")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -136,10 +137,12 @@ func (k *kernel) Services(ctx context.Context) (all []ServiceStatus, err error) 
 		if all, err = k.dumpServices(ctx, s); err != nil {
 			return readError("services", err)
 		}
+		var room []DestinationStatus
 		for i := range all {
-			if all[i].Destinations, err = k.dumpDestinations(ctx, s, &all[i].ServiceKey); err != nil {
+			if room, err = k.dumpDestinations(ctx, s, &all[i].ServiceKey, room); err != nil {
 				return readError("destinations of "+all[i].ServiceKey.String(), err)
 			}
+			all[i].Destinations = slices.Clone(room)
 		}
 		return nil
 	})
@@ -153,7 +156,7 @@ func (k *kernel) Services(ctx context.Context) (all []ServiceStatus, err error) 
 func (k *kernel) Service(ctx context.Context, key ServiceKey) (status ServiceStatus, err error) {
 	err = k.reader.use(ctx, func(s *socket) error {
 		if status, err = k.readService(ctx, s, &key); err == nil {
-			status.Destinations, err = k.dumpDestinations(ctx, s, &key)
+			status.Destinations, err = k.dumpDestinations(ctx, s, &key, nil)
 		}
 		if errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("ipvs: read %v: %w: %w", key, ErrServiceNotFound, err)
@@ -189,14 +192,15 @@ func (k *kernel) dumpServices(ctx context.Context, s *socket) (all []ServiceStat
 	return all, err
 }
 
-func (k *kernel) dumpDestinations(ctx context.Context, s *socket, key *ServiceKey) (all []DestinationStatus, err error) {
+// dumpDestinations returns room with the destinations of a service in place of what was in it.
+func (k *kernel) dumpDestinations(ctx context.Context, s *socket, key *ServiceKey, room []DestinationStatus) ([]DestinationStatus, error) {
 	family := key.family()
-	err = k.dump(ctx, s, cmdGetDest, key, func() { all = nil }, func(a *answer) error {
+	err := k.dump(ctx, s, cmdGetDest, key, func() { room = room[:0] }, func(a *answer) error {
 		status, err := decodeDestination(a, family)
-		all = append(all, status)
+		room = append(room, status)
 		return err
 	})
-	return all, err
+	return room, err
 }
 
 // tornLimit is how often a dump is tried that others' changes tear.
