@@ -58,6 +58,8 @@ type Monitor struct {
 	waiting []*task         // due, and waiting for a slot
 	running context.Context // nil before Run
 	wakeAt  time.Time       // when the loop will look by itself
+	engine  *engine         // nil before the first check that is for it
+	origin  time.Time       // of the grid on which checks start
 	load
 }
 
@@ -67,7 +69,7 @@ func NewMonitor(o Options) *Monitor {
 		log: o.Logger, call: o.OnTransition, hear: o.OnResult, tell: serial.NewQueue(), rand: o.Rand,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}),
 		sharers: make(map[string]*sharer), tasks: make(map[taskKey]*task), closers: make(map[any]*closer),
-		load: newLoad(o.MaxConcurrent),
+		load: newLoad(o.MaxConcurrent), origin: time.Now(),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -140,7 +142,7 @@ func (m *Monitor) poke() {
 
 // first schedules a task's first check.
 func (m *Monitor) first(t *task, now time.Time) {
-	if m.running == nil || t.key.suspended {
+	if m.running == nil || m.running.Err() != nil || t.key.suspended {
 		return
 	}
 	_, watches := t.checker.(Watcher)
@@ -158,13 +160,51 @@ func (m *Monitor) random(most time.Duration) time.Duration {
 	return time.Duration(m.rand.Int64N(int64(most) + 1))
 }
 
+// grid is how exactly checks start: waking up costs more than many a check, and so some share it.
+const grid = 2 * time.Millisecond
+
 // schedule makes a task due at a time: to start, or while it runs to be looked after.
 func (m *Monitor) schedule(t *task, due time.Time) {
-	t.due = due
+	t.due = m.origin.Add((due.Sub(m.origin) + grid - 1) / grid * grid)
+	if e := m.engineOf(t); e != nil {
+		e.queue.put(t)
+		if !e.awake && t.due.Before(e.wakeAt) {
+			e.wakeAt = t.due // once is enough
+			e.wake()
+		}
+		return
+	}
 	m.queue.put(t)
-	if due.Before(m.wakeAt) {
+	if t.due.Before(m.wakeAt) {
 		m.poke()
 	}
+}
+
+// engineOf is the engine for a task that is one for it. It begins with the first.
+func (m *Monitor) engineOf(t *task) *engine {
+	if !t.fast {
+		return nil
+	}
+	if m.engine == nil {
+		e, err := newEngine(m)
+		if err != nil {
+			m.log.Debug("no engine for TCP checks", "error", err)
+			t.fast = false
+			return nil
+		}
+		m.engine = e
+		m.runs.Go(func() { e.run(m.running) })
+	}
+	return m.engine
+}
+
+// unschedule takes a task out of the schedule.
+func (m *Monitor) unschedule(t *task) {
+	if t.fast && m.engine != nil {
+		m.engine.queue.remove(t)
+		return
+	}
+	m.queue.remove(t)
 }
 
 // advance does what is due and says how long the loop may sleep.
@@ -211,14 +251,19 @@ type run struct {
 	task    *task
 	checker Checker
 	began   time.Time
-	cancel  context.CancelFunc
-	discard bool // nobody wants its result any more
-	stuck   bool // its time has been over for long; it has no slot
+	cancel  context.CancelFunc // nil for the engine's
+	fd      int                // the engine's
+	discard bool               // nobody wants its result any more
+	stuck   bool               // its time has been over for long; it has no slot
 	watch   bool
 }
 
 func (m *Monitor) start(t *task, now time.Time) {
 	t.late = m.lateBy(m.log, now.Sub(t.due), now, len(m.waiting))
+	if e := m.engineOf(t); e != nil {
+		e.start(t, now)
+		return
+	}
 	m.busy++
 	r := &run{task: t, checker: t.checker, began: now}
 	var ctx context.Context
@@ -256,7 +301,7 @@ func (m *Monitor) finish(r *run, result Result) {
 	} else {
 		m.busy--
 	}
-	m.queue.remove(t)
+	m.unschedule(t)
 	t.run = nil
 	switch {
 	case m.running.Err() != nil || t.gone():

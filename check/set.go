@@ -31,6 +31,7 @@ type task struct {
 
 	due   time.Time
 	index int           // in the schedule, -1 when it is not in it
+	fast  bool          // it is for the engine
 	waits bool          // it is in the list of those who wait for a slot
 	late  time.Duration // of the latest start
 	run   *run          // nil when it does not run
@@ -188,7 +189,7 @@ func (m *Monitor) join(s *sharer, t *task) {
 
 // create makes a task for a probe, which brings along what it knows.
 func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
-	t := &task{key: key, checker: s.probe.Checker, index: -1, since: now}
+	t := &task{key: key, checker: s.probe.Checker, fast: fast(s.probe.Checker), index: -1, since: now}
 	t.verdict = verdict{up: !key.alpha, decide: m.running == nil}
 	old := s.task
 	if old != nil {
@@ -211,12 +212,17 @@ func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
 // change turns a task that only one probe has into what it asks for now.
 func (m *Monitor) change(t *task, key taskKey, checker Checker, now time.Time) {
 	before := t.key
+	another := before.question != key.question
 	delete(m.tasks, before)
 	m.tasks[key] = t
 	m.use(t, -1)
 	t.key, t.checker = key, checker
 	m.use(t, 1)
-	another := before.question != key.question
+	if kind := fast(checker); kind != t.fast { // it is in the other schedule
+		m.abandon(t)
+		t.fast = kind && t.run == nil
+		another = true
+	}
 	if another {
 		t.verdict = t.verdict.ofAnother()
 	} else {
@@ -251,7 +257,11 @@ func (m *Monitor) again(t *task, now time.Time) {
 func (m *Monitor) abandon(t *task) (runs bool) {
 	t.waits = false
 	if t.run == nil {
-		m.queue.remove(t)
+		m.unschedule(t)
+		return false
+	}
+	if t.run.cancel == nil {
+		m.engine.drop(t.run)
 		return false
 	}
 	t.run.discard = true

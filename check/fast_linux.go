@@ -1,0 +1,224 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// engine makes connections, and nothing else, for any number of TCP checks: on one thread, without a goroutine for each, with
+// four system calls a check. All of it is guarded by the Monitor's mu, but for waiting.
+type engine struct {
+	m     *Monitor
+	poll  int // epoll
+	event int // eventfd, that wakes it
+	queue schedule
+	runs  map[int32]*run // by descriptor
+
+	wakeAt time.Time // when it will look by itself
+	awake  bool      // it holds mu, and looks again before it waits
+}
+
+// newEngine begins with the first task that needs it.
+func newEngine(m *Monitor) (*engine, error) {
+	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(poll)
+		return nil, err
+	}
+	e := &engine{m: m, poll: poll, event: event, runs: make(map[int32]*run)}
+	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)}); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *engine) close() {
+	unix.Close(e.poll)
+	unix.Close(e.event)
+}
+
+// fast says whether a checker is one for the engine.
+func fast(c Checker) bool {
+	tcp, ok := c.(TCP)
+	return ok && tcp.Addr.IsValid() && tcp.Addr.Addr().Zone() == "" && tcp.Source.Addr().Zone() == ""
+}
+
+// run works until ctx ends.
+func (e *engine) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, e.wake)
+	defer stop()
+	events := make([]unix.EpollEvent, 256)
+	for n := 0; ; {
+		sleep, goesOn := e.advance(ctx, events[:n])
+		if !goesOn {
+			return
+		}
+		var err error
+		n, err = unix.EpollWait(e.poll, events, int((sleep+time.Millisecond-1)/time.Millisecond))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			e.m.log.Error("epoll", "error", err)
+		}
+		n = max(n, 0)
+	}
+}
+
+func (e *engine) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(e.event, one[:])
+}
+
+// advance takes what happened, then does what is due, and says how long to wait then. It is false after the end.
+func (e *engine) advance(ctx context.Context, events []unix.EpollEvent) (sleep time.Duration, goesOn bool) {
+	e.m.mu.Lock()
+	defer e.m.mu.Unlock()
+	e.awake = true
+	defer func() { e.awake = false }()
+	if ctx.Err() != nil {
+		e.end()
+		return 0, false
+	}
+	now := time.Now()
+	for i := range events {
+		e.happened(&events[i], now)
+	}
+	for len(e.queue) > 0 && !e.queue[0].due.After(now) {
+		t := e.queue[0]
+		e.queue.remove(t)
+		if t.run != nil {
+			e.finish(t.run, errTimedOut, now)
+			continue
+		}
+		t.waits = true
+		e.m.waiting = append(e.m.waiting, t)
+	}
+	e.m.startWaiting(now)
+	sleep = time.Hour
+	if len(e.queue) > 0 {
+		sleep = max(e.queue[0].due.Sub(now), 0)
+	}
+	e.wakeAt = now.Add(sleep)
+	return sleep, true
+}
+
+func (e *engine) happened(event *unix.EpollEvent, now time.Time) {
+	if event.Fd == int32(e.event) {
+		var b [8]byte
+		_, _ = unix.Read(e.event, b[:])
+		return
+	}
+	r := e.runs[event.Fd]
+	if r == nil {
+		return // it was given up in the same round
+	}
+	var err error
+	if event.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		err = socketError(r.fd)
+	}
+	e.finish(r, err, now)
+}
+
+func socketError(fd int) error {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if n == 0 { // closed right after it was taken
+		return nil
+	}
+	return unix.Errno(n)
+}
+
+// start begins a connection.
+func (e *engine) start(t *task, now time.Time) {
+	r := &run{task: t, checker: t.checker, began: now, fd: -1}
+	t.run = r
+	e.m.busy++
+	target := t.checker.(TCP).Target
+	var err error
+	if r.fd, err = target.begin(); err == nil {
+		err = unix.EpollCtl(e.poll, unix.EPOLL_CTL_ADD, r.fd, &unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(r.fd)})
+	}
+	if err != nil {
+		e.finish(r, err, now)
+		return
+	}
+	e.runs[int32(r.fd)] = r
+	e.m.schedule(t, now.Add(t.key.policy.timeout()))
+}
+
+// finish ends a connection and tells what came of it.
+func (e *engine) finish(r *run, err error, now time.Time) {
+	e.drop(r)
+	if err != nil {
+		target := r.checker.(TCP).Target
+		err = fmt.Errorf("connect to %v: %w", target.Addr, target.whose(err))
+	}
+	e.m.judge(r.task, Result{At: now, Latency: now.Sub(r.began), Err: err})
+}
+
+// drop gives a connection up.
+func (e *engine) drop(r *run) {
+	e.m.busy--
+	e.queue.remove(r.task)
+	r.task.run = nil
+	if r.fd >= 0 {
+		delete(e.runs, int32(r.fd))
+		unix.Close(r.fd)
+		r.fd = -1
+	}
+}
+
+// end gives everything up.
+func (e *engine) end() {
+	for _, r := range e.runs {
+		e.drop(r)
+	}
+	e.close()
+}
+
+// begin begins to connect. The descriptor is -1 when there is none.
+func (t Target) begin() (fd int, err error) {
+	family := unix.AF_INET
+	if t.Addr.Addr().Is6() && !t.Addr.Addr().Is4In6() {
+		family = unix.AF_INET6
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := t.prepare(fd); err != nil {
+		return fd, err
+	}
+	if err := unix.Connect(fd, socketAddr(t.Addr)); err != nil && err != unix.EINPROGRESS {
+		return fd, err
+	}
+	return fd, nil
+}
+
+func (t Target) prepare(fd int) error {
+	if err := t.setOptions(fd); err != nil {
+		return err
+	}
+	if !t.Source.Addr().IsValid() {
+		return nil
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // one port may then serve several servers
+	return unix.Bind(fd, socketAddr(t.Source))
+}
+
+func socketAddr(a netip.AddrPort) unix.Sockaddr {
+	if addr := a.Addr().Unmap(); addr.Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: addr.As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+package check
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// engine is not there on this system: every check has a goroutine.
+type engine struct {
+	queue  schedule
+	wakeAt time.Time
+	awake  bool
+}
+
+func newEngine(*Monitor) (*engine, error) { return nil, errors.ErrUnsupported }
+func fast(Checker) bool                   { return false }
+
+func (*engine) run(context.Context)    {}
+func (*engine) wake()                  {}
+func (*engine) start(*task, time.Time) {}
+func (*engine) drop(*run)              {}
