@@ -55,7 +55,10 @@ func checks(b *testing.B, servers int, check, program string) {
 	conf := write(b, "nginx.conf", "daemon off;\nmaster_process off;\npid "+dir+"/pid;\nerror_log stderr;\nevents { worker_connections 4096; }\n"+
 		"http {\n access_log off;\n server { listen 80 backlog=4096; location / { return 200 ok; } }\n}\n")
 	web.Start(b.Context(), "nginx", "-c", conf, "-e", "stderr")
-	within(b, 20*time.Second, "nginx serves", func() bool { c, err := lb.DialContext(b.Context(), "tcp", "10.20.0.1:80"); return err == nil && c.Close() == nil })
+	within(b, 20*time.Second, "nginx serves", func() bool {
+		c, err := lb.DialContext(b.Context(), "tcp", "10.20.0.1:80")
+		return err == nil && c.Close() == nil
+	})
 	file := write(b, "farm.conf", farm(servers, check))
 	p := startChecks(b, lb, program, file)
 	<-time.After(5 * time.Second) // all have begun
