@@ -14,8 +14,8 @@ func (r *Router) instantOf(t time.Time) instant { return instant(t.Sub(r.epoch))
 
 // loop is the one place that waits for timers.
 func (r *Router) loop(ctx context.Context, watchErr <-chan error) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	alarm := r.newAlarm()
+	defer alarm.stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -23,10 +23,10 @@ func (r *Router) loop(ctx context.Context, watchErr <-chan error) error {
 		case err := <-watchErr:
 			return watchError(err)
 		case <-r.wake:
-		case <-timer.C:
+		case <-alarm.fired():
 		}
 		r.locked(r.turn)
-		timer.Reset(r.untilDeadline())
+		alarm.reset(r.untilDeadline())
 	}
 }
 
