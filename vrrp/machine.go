@@ -159,6 +159,9 @@ type Machine struct {
 	// Active_Adver_Interval: learned from the MASTER while BACKUP (version 3).
 	masterInterval time.Duration
 	master         netip.Addr // who was heard last as MASTER
+	silent         netip.Addr // whose silence made us MASTER
+	since          time.Time  // when the state was entered
+	heardAt        time.Time  // the last advert heard while BACKUP, accepted or not
 	timer          time.Time  // Active_Down_Timer or Adver_Timer
 	notBefore      time.Time  // end of the start delay
 	preemptAt      time.Time  // end of the preempt delay, zero when none runs
@@ -254,7 +257,7 @@ func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
 
 func (m *Machine) goTo(now time.Time, to State, reason string) {
 	from := m.state
-	m.state = to
+	m.state, m.since = to, now
 	m.conflicts.forget()
 	m.do(Transition{Instance: m.in.String(), At: now, From: from, To: to, Reason: reason})
 }
@@ -341,6 +344,10 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	if m.in.Announce.Refresh > 0 {
 		m.refreshAt = now.Add(delay + m.in.Announce.Refresh)
 	}
+	m.silent = netip.Addr{}
+	if m.state == Backup && !m.leaving && now.Sub(m.heardAt) >= 2*m.masterInterval {
+		m.silent = m.master // and not one that we preempt
+	}
 	m.leaving, m.ready, m.polite, m.preemptAt = false, false, false, time.Time{}
 	m.masterInterval = m.in.interval()
 	m.goTo(now, Master, reason)
@@ -380,6 +387,7 @@ func (m *Machine) received(now time.Time, from netip.Addr, a *Advertisement) {
 
 // backupReceived is 6.4.2 (8) to (10). Addresses are never compared here.
 func (m *Machine) backupReceived(now time.Time, from netip.Addr, a *Advertisement) {
+	m.heardAt = now
 	switch {
 	case a.Priority == 0:
 		m.timer = now.Add(m.skew())
@@ -444,7 +452,9 @@ func (m *Machine) masterReceived(now time.Time, from netip.Addr, a *Advertisemen
 // assert answers a MASTER that must yield to us: the advert tells it, the announcement repairs bridges and neighbours
 // that it misled. The periodic schedule goes on unchanged. A flood is not answered by a flood.
 func (m *Machine) assert(now time.Time, from netip.Addr, a *Advertisement) {
-	m.conflict(now, ConflictMaster, from, fmt.Sprintf("it is MASTER with priority %d, and should yield to our %d", a.Priority, m.priority))
+	if now.Sub(m.since) >= m.in.interval() { // one that we have just preempted may say so much
+		m.conflict(now, ConflictMaster, from, fmt.Sprintf("it is MASTER with priority %d, and should yield to our %d", a.Priority, m.priority))
+	}
 	if !m.answeredAt.IsZero() && now.Sub(m.answeredAt) < m.in.interval()/answersPerInterval {
 		return
 	}
@@ -467,8 +477,10 @@ func (m *Machine) reannounce(now time.Time) {
 	}
 }
 
+// yieldTo gives up office. If the other is who was silent when we took over, both may have been MASTER on either side of a cut
+// link: one more advert tells it so, and makes it announce the addresses to those who learned them from us.
 func (m *Machine) yieldTo(now time.Time, from netip.Addr, a *Advertisement, why string) {
-	if m.in.HigherPrioSendAdvert && !m.in.Strict {
+	if (m.in.HigherPrioSendAdvert || from == m.silent) && !m.in.Strict {
 		m.advertise(now, m.priority)
 	}
 	m.resign(now, false)

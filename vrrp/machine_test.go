@@ -250,6 +250,7 @@ func TestMasterAsserts(t *testing.T) {
 		mt.start()
 		mt.takeOver()
 		mt.wait(time.Second / 4)
+		mt.m.since = mt.now.Add(-time.Hour)
 		mt.hear(c.from, c.priority, time.Second)
 		mt.want("conflict master "+c.from.String(), "SendAdvert{Priority:100}", "AnnounceAddrs{Rounds:5}")
 		mt.fireIn(time.Second * 3 / 4)

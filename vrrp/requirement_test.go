@@ -36,6 +36,7 @@ func master(t *testing.T, edit func(in *Instance)) *machineTest {
 	if mt.m.state != Master {
 		t.Fatal(mt.m.state)
 	}
+	mt.m.since = mt.now.Add(-time.Hour)
 	return mt
 }
 
@@ -389,6 +390,29 @@ func TestRequirementsMaster(t *testing.T) {
 		mt.hear(higher, 101, time.Second)
 		mt.want(send100, remove, "MASTER -> BACKUP")
 	})
+	run(t, "split-brain", func(t *testing.T) {
+		mt := backup(t, nil)
+		mt.hear(higher, 200, time.Second)
+		mt.fireIn(down100) // the link is cut
+		mt.want(becomesMaster...)
+		mt.wait(time.Minute)
+		mt.hear(higher, 200, time.Second) // and healed: one more advert, so that the other announces anew
+		mt.want(send100, remove, "MASTER -> BACKUP")
+		mt.hear(higher, 0, time.Second)
+		mt.fireIn(609375 * time.Microsecond)
+		mt.want(becomesMaster...)
+		mt.hear(higher, 200, time.Second) // it left, and told so
+		mt.want(remove, "MASTER -> BACKUP")
+		mt = backup(t, nil)
+		mt.fireIn(down100)
+		mt.want(becomesMaster...)
+		mt.wait(500 * time.Millisecond)
+		mt.hear(lower, 50, time.Second) // whom we have just preempted
+		mt.want(send100, announce5)
+		mt.wait(600 * time.Millisecond)
+		mt.hear(lower, 50, time.Second) // it should know by now
+		mt.want("conflict master 10.0.0.4", send100, announce5)
+	})
 	run(t, "9568-6.4.3-N2 6.21-equal", func(t *testing.T) {
 		mt := master(t, nil)
 		mt.hear(self, 100, time.Second)
@@ -401,7 +425,7 @@ func TestRequirementsMaster(t *testing.T) {
 	run(t, "9568-7.1-N2 9568-8.3.2-2 6.22 9568-E-3", func(t *testing.T) {
 		for from, want := range map[netip.Addr][]string{
 			higher: {"conflict owner 10.0.0.6", remove, "MASTER -> BACKUP"},
-			lower:  {"conflict owner 10.0.0.4", "conflict master 10.0.0.4", "SendAdvert{Priority:255}", announce5},
+			lower:  {"conflict owner 10.0.0.4", "SendAdvert{Priority:255}", announce5},
 		} {
 			mt := newMachineTest(t, owner)
 			mt.step(Startup{Source: self})

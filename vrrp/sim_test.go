@@ -161,7 +161,7 @@ func (w *world) newRouter(index, links int, in vrrp.Instance) *simRouter {
 			in.Priority = 255
 		}
 	}
-	if in.Version == 3 && !in.HigherPrioSendAdvert && w.rng.IntN(4) == 0 { // the parting advert would teach the old interval
+	if in.Version == 3 && !in.HigherPrioSendAdvert && !in.LowerPrioNoAdvert && w.rng.IntN(4) == 0 { // the parting advert would teach the old interval
 		in.Interval = time.Duration(1+w.rng.IntN(300)) * 10 * time.Millisecond
 	}
 	w.longest = max(w.longest, in.Interval)
