@@ -18,8 +18,8 @@
 // [Diff] is the pure heart of it: what must be done to get from one list to another, as a [Plan] that prints as ipvsadm
 // lines. A [Pool] turns the health of real servers into the destinations to wish for.
 //
-// A [Table] is anything that holds such entries: the kernel's ([Client]), or the fake of package ipvstest, which refuses
-// what the kernel refuses and is held to that by one suite that runs on both.
+// A [Table] is anything that holds such entries: the kernel's ([Client]), the one of package relay, which passes connections on
+// in user space, or the fake of package ipvstest, which refuses what the kernel refuses. One suite runs on all three.
 //
 // # Ownership
 //
@@ -34,7 +34,8 @@
 // # One change among many
 //
 // [Reconciler.Set] takes the whole wish, [Reconciler.Update] some services of it, at a cost that does not depend on the
-// others. Neither waits for a look at the table that Run is having.
+// others. Neither waits for a look at the table that Run is having. [Reconciler.Drain] and [Reconciler.Maintain] say something
+// about one destination that outlives both, until [Reconciler.Restore].
 //
 // # Errors
 //
