@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -485,5 +486,35 @@ func TestSlowAndLargeAskers(t *testing.T) {
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("64 KiB of header: %s", answer.Status)
+	}
+}
+
+// TestText: columns are aligned by what is seen, in colour or not, and maintenance is a state of its own.
+func TestText(t *testing.T) {
+	now := time.Now()
+	s := holdfast.Status{
+		Time:      now,
+		Instances: []vrrp.InstanceStatus{{Instance: vrrp.Instance{Name: "web", Addrs: vrrp.MustAddresses("192.0.2.10/24")}, State: vrrp.Master, Since: now.Add(-time.Minute), Priority: 100}},
+		Services: []holdfast.ServiceStatus{{Service: "TCP 192.0.2.10:80", Up: true, LiveWeight: 1, Servers: []holdfast.ServerStatus{
+			{Server: "10.0.0.1:80", Up: true, Weight: 1, Entry: &holdfast.EntryStatus{ActiveConnections: 3}},
+			{Server: "10.0.0.2:80", Up: true, Weight: 1, Maintenance: true},
+		}}},
+		Trackers: []holdfast.CheckStatus{{ID: "chk", Since: now.Add(-time.Hour), Error: "exit status 1"}},
+	}
+	var plain, color strings.Builder
+	if err := errors.Join(observe.WriteText(&plain, s, false), observe.WriteText(&color, s, true)); err != nil {
+		t.Fatal(err)
+	}
+	want := `web  MASTER for 1m0s  priority 100  no master known  192.0.2.10/24
+TCP 192.0.2.10:80  UP           live weight 1
+  10.0.0.1:80      UP           weight 1       3 active, 0 inactive
+  10.0.0.2:80      MAINTENANCE  weight 1
+tracker chk  DOWN for 1h0m0s  0s  exit status 1
+`
+	if plain.String() != want {
+		t.Errorf("text:\n%s\nwant:\n%s", plain.String(), want)
+	}
+	if bare := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(color.String(), ""); bare != want || color.String() == want {
+		t.Errorf("in colour:\n%q", color.String())
 	}
 }

@@ -24,6 +24,7 @@ func WriteText(w io.Writer, s holdfast.Status, color bool) error {
 		}
 		t.row(in.Instance.String(), fmt.Sprintf("%v for %s", in.State, age(in.Since)), fmt.Sprintf("priority %d", in.Priority), master, addresses(&in.Instance))
 	}
+	t.section()
 	for _, service := range s.Services {
 		t.row(service.Service, upDown(service.Up), fmt.Sprintf("live weight %d", service.LiveWeight))
 		for _, server := range service.Servers {
@@ -31,16 +32,24 @@ func WriteText(w io.Writer, s holdfast.Status, color bool) error {
 			if server.Entry != nil {
 				connections = fmt.Sprintf("%d active, %d inactive", server.Entry.ActiveConnections, server.Entry.InactiveConnections)
 			}
-			t.row("  "+server.Server, upDown(server.Up), fmt.Sprintf("weight %d", server.Weight), connections)
+			t.row("  "+server.Server, serverState(&server), fmt.Sprintf("weight %d", server.Weight), connections)
 			for _, c := range server.Checks {
 				t.row("    "+c.ID, upDown(c.Up)+" for "+age(c.Since), c.Latency.Round(time.Microsecond).String(), c.Error)
 			}
 		}
 	}
+	t.section()
 	for _, c := range s.Trackers {
 		t.row("tracker "+c.ID, upDown(c.Up)+" for "+age(c.Since), c.Latency.Round(time.Microsecond).String(), c.Error)
 	}
-	return t.write(w)
+	t.section()
+	for i := range s.Sessions {
+		b := &s.Sessions[i]
+		t.row("bfd "+b.Session.Name, fmt.Sprintf("%v for %s", upDown(b.Alive), age(b.Since)), fmt.Sprintf("%v, the peer %v", b.State, b.Remote))
+	}
+	t.section()
+	_, err := io.WriteString(w, t.text.String())
+	return err
 }
 
 func addresses(in *vrrp.Instance) string {
@@ -51,6 +60,13 @@ func addresses(in *vrrp.Instance) string {
 	return strings.Join(list, " ")
 }
 
+func serverState(s *holdfast.ServerStatus) string {
+	if s.Maintenance {
+		return "MAINTENANCE"
+	}
+	return upDown(s.Up)
+}
+
 func upDown(up bool) string {
 	if up {
 		return "UP"
@@ -58,9 +74,10 @@ func upDown(up bool) string {
 	return "DOWN"
 }
 
-// table aligns columns. A colour takes no room, which text/tabwriter does not know.
+// table aligns columns, those of each section by themselves. A colour takes no room, which text/tabwriter does not know.
 type table struct {
-	rows  [][]string
+	rows  [][]string // of this section
+	text  strings.Builder
 	color bool
 }
 
@@ -81,7 +98,8 @@ func oneLine(s string) string {
 	}, s)
 }
 
-func (t *table) write(w io.Writer) error {
+// section writes what there is so far.
+func (t *table) section() {
 	var width []int
 	for _, cells := range t.rows {
 		for i, c := range cells {
@@ -91,20 +109,18 @@ func (t *table) write(w io.Writer) error {
 			width[i] = max(width[i], len([]rune(c)))
 		}
 	}
-	var b strings.Builder
 	for _, cells := range t.rows {
 		var line strings.Builder
 		for i, c := range cells {
-			pad := strings.Repeat(" ", max(width[i]-len([]rune(c)), 0)+2)
+			pad := strings.Repeat(" ", width[i]-len([]rune(c))+2)
 			if i == 1 && t.color {
 				c = paint(c)
 			}
 			line.WriteString(c + pad)
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		t.text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	t.rows = nil
 }
 
 // paint colours a state by its first word.

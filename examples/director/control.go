@@ -100,9 +100,12 @@ func (d *director) serveVerb(name string, do func(context.Context, verb) error) 
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a drain takes as long as the clients like
 			err = do(r.Context(), v)
 		}
-		d.log.Info("control", "verb", name, "request", v, "peer", r.RemoteAddr, "error", err)
+		log := d.log.With("verb", name, "request", v, "peer", r.RemoteAddr)
 		text := answer{Done: err == nil}
-		if err != nil {
+		if err == nil {
+			log.Info("control")
+		} else {
+			log.Warn("control", "error", err)
 			text.Error = err.Error()
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(5 * time.Second))
