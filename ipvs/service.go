@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,13 +46,13 @@ type ServiceKey struct {
 
 // String names the service as ipvsadm does: "TCP 192.0.2.10:80" or "FWM 5".
 func (k ServiceKey) String() string {
-	if k.FWMark == 0 {
-		return fmt.Sprintf("%v %v", k.Protocol, k.Addr)
+	switch {
+	case k.FWMark == 0:
+		return k.Protocol.String() + " " + k.Addr.String()
+	case k.IPv6:
+		return "FWM " + strconv.FormatUint(uint64(k.FWMark), 10) + " IPv6"
 	}
-	if k.IPv6 {
-		return fmt.Sprintf("FWM %d IPv6", k.FWMark)
-	}
-	return fmt.Sprintf("FWM %d", k.FWMark)
+	return "FWM " + strconv.FormatUint(uint64(k.FWMark), 10)
 }
 
 // is6 is the family of the service.

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
 	"github.com/holdfast-lb/holdfast/observe"
 	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
@@ -256,5 +257,25 @@ func TestSecretsStayInside(t *testing.T) {
 	var dump bytes.Buffer
 	if err := writeData(&dump, d.file, d.controller.Status()); err != nil || strings.Contains(dump.String(), "open5esa") {
 		t.Errorf("%v\n%s", err, dump.String())
+	}
+}
+
+// TestFindingsAreNotRepeatedForEver: a file of many servers does not fill the log with one remark, and says how many there are.
+func TestFindingsAreNotRepeatedForEver(t *testing.T) {
+	var log bytes.Buffer
+	d := &director{options: options{file: "many.conf"}, log: slog.New(slog.NewTextHandler(&log, nil))}
+	var diags config.Diagnostics
+	for range 500 {
+		diags = append(diags, config.Diagnostic{Severity: config.Note, Code: "no-check", Message: "has no check"})
+	}
+	diags = append(diags, config.Diagnostic{Severity: config.Error, Code: "other", Message: "something else"})
+	d.logDiagnostics(diags)
+	if n := strings.Count(log.String(), "has no check"); n != saidOften {
+		t.Errorf("%d remarks of one kind", n)
+	}
+	for _, want := range []string{"more=490", "director check many.conf", "something else"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("nothing says %q in\n%s", want, log.String())
+		}
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -273,7 +275,11 @@ func (d *director) progress(spec holdfast.Spec) (done func()) {
 	return func() { close(ended) }
 }
 
+// saidOften is how many findings of one kind are logged. A file of thousands of servers may have as many of one kind.
+const saidOften = 10
+
 func (d *director) logDiagnostics(diags config.Diagnostics) {
+	said := make(map[string]int)
 	for _, diag := range diags {
 		level := slog.LevelDebug
 		switch {
@@ -282,7 +288,17 @@ func (d *director) logDiagnostics(diags config.Diagnostics) {
 		case diag.Severity == config.Warning || diag.Code != "no-effect":
 			level = slog.LevelWarn
 		}
+		if level < slog.LevelError {
+			if said[diag.Code]++; said[diag.Code] > saidOften {
+				continue
+			}
+		}
 		d.log.Log(context.Background(), level, diag.Message, "at", diag.Pos.String(), "code", diag.Code, "hint", diag.Hint)
+	}
+	for _, code := range slices.Sorted(maps.Keys(said)) {
+		if more := said[code] - saidOften; more > 0 {
+			d.log.Warn("more of the same is not logged", "code", code, "more", more, "hint", "director check "+d.file+" lists all")
+		}
 	}
 }
 
