@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/ipheader"
@@ -23,6 +24,7 @@ type port struct {
 	runners []*runner
 	owner   [256]*runner // by VRID; of several unicast ones, the first
 	peers   map[peerKey]*runner
+	rate    rate
 	stale   bool // the tables are to be made anew
 	out     []outgoing
 }
@@ -142,6 +144,9 @@ func (p *port) close() {
 // readable handles what has come; it runs on the socket's own goroutine. It gives the lock up now and then, so that a flood
 // delays no timer.
 func (r *Router) readable(p *port, conn Conn) {
+	if p.rate.high.Load() {
+		time.Sleep(moderation)
+	}
 	for more := true; more; {
 		sooner := false
 		r.locked(func(now time.Time) {
@@ -151,6 +156,30 @@ func (r *Router) readable(p *port, conn Conn) {
 		if sooner {
 			r.poke()
 		}
+	}
+}
+
+// moderation is how long a socket that brings many packets is left alone between two looks at it, so that a look finds several. A
+// timer that is due reads what is there first.
+const moderation = time.Millisecond
+
+// rate tells whether many packets come: manyPackets in a rateSpan.
+type rate struct {
+	high  atomic.Bool
+	since time.Time
+	count int
+}
+
+const (
+	rateSpan    = 100 * time.Millisecond
+	manyPackets = 100
+)
+
+func (c *rate) add(now time.Time, n int) {
+	c.count += n
+	if span := now.Sub(c.since); span >= rateSpan {
+		c.high.Store(c.count >= manyPackets && span < 2*rateSpan)
+		c.since, c.count = now, 0
 	}
 }
 
@@ -176,6 +205,7 @@ func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
 		r.lookAgain(now, p.runners...)
 		return false
 	}
+	p.rate.add(now, n)
 	for i := range n {
 		r.receive(now, p, &r.packets[i])
 	}

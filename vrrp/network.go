@@ -77,7 +77,7 @@ type Socket struct {
 	Protocol uint8
 }
 
-// Conn sends and receives adverts. Recv, Send and Want are called by one goroutine at a time.
+// Conn sends and receives adverts. Recv, Send, Want and Close are called by one goroutine at a time.
 type Conn interface {
 	// Wait calls ready whenever there may be something to receive; ready calls Recv until there is nothing. It returns an
 	// error when the Conn is closed or broken.
@@ -90,7 +90,7 @@ type Conn interface {
 	// Want says which VRIDs matter, and how many bytes of received packets should be kept until Recv (0: as many as the
 	// system likes). Packets for other VRIDs may be dropped unseen. Nil means that all VRIDs matter.
 	Want(vrids *[256]bool, buffer int) error
-	// Close ends Wait.
+	// Close ends Wait, without waiting for it. Each Conn must be waited for.
 	Close() error
 }
 

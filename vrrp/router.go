@@ -102,7 +102,7 @@ type Router struct {
 func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
-		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 16),
+		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 64),
 		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}

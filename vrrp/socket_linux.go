@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -18,7 +19,7 @@ import (
 )
 
 // batch is how many packets one system call sends or receives at most.
-const batch = 32
+const batch = 64
 
 // Open makes a raw socket that is bound to the interface, hears one group alone or unicast alone, and hears not itself.
 func (*hostNetwork) Open(s Socket) (Conn, error) {
@@ -30,24 +31,42 @@ func (*hostNetwork) Open(s Socket) (Conn, error) {
 		}
 		c.index = ifi.Index
 	}
-	fd, err := unix.Socket(s.family(), unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(s.Protocol))
-	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("vrrp: raw socket: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
-	}
+	in, err := c.rawSocket(int(s.Protocol), c.hear)
 	if err != nil {
-		return nil, fmt.Errorf("vrrp: raw socket: %w", err)
-	}
-	if err := c.configure(fd); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("vrrp: socket on %s: %w", s.Interface, err)
-	}
-	c.file = os.NewFile(uintptr(fd), "vrrp:"+s.Interface)
-	if c.raw, err = c.file.SyscallConn(); err != nil {
-		c.file.Close()
 		return nil, err
 	}
-	c.recvmmsg, c.sendmmsg = c.recvBatch, c.sendBatch
+	if c.out, err = c.rawSocket(unix.IPPROTO_RAW, nil); err != nil {
+		unix.Close(in)
+		return nil, err
+	}
+	c.file = os.NewFile(uintptr(in), "vrrp:"+s.Interface)
+	if c.raw, err = c.file.SyscallConn(); err != nil {
+		_ = c.file.Close()
+		unix.Close(c.out)
+		return nil, err
+	}
+	c.recvmmsg = c.recvBatch
 	return c, nil
+}
+
+// rawSocket makes one of the two sockets: one to receive, and one to send, which is not in the runtime's poller, for that would
+// be woken whenever a packet has left.
+func (c *rawConn) rawSocket(protocol int, more func(fd int) error) (int, error) {
+	fd, err := unix.Socket(c.socket.family(), unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if errors.Is(err, os.ErrPermission) {
+		return 0, fmt.Errorf("vrrp: raw socket: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("vrrp: raw socket: %w", err)
+	}
+	if err = c.configure(fd); err == nil && more != nil {
+		err = more(fd)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return 0, fmt.Errorf("vrrp: socket on %s: %w", c.socket.Interface, err)
+	}
+	return fd, nil
 }
 
 func (s *Socket) family() int {
@@ -57,46 +76,58 @@ func (s *Socket) family() int {
 	return unix.AF_INET
 }
 
+// configure is for both sockets: bound to the link, sending multicast there only.
 func (c *rawConn) configure(fd int) error {
 	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
 	errs := []error{set(unix.SOL_SOCKET, unix.SO_PRIORITY, 6)} // ahead of bulk traffic in the queues
+	_ = set(unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1<<20)       // for a burst of adverts of many instances
 	if c.socket.Interface != "" {
 		errs = append(errs, unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, c.socket.Interface))
 	}
 	if c.socket.IPv6 {
 		errs = append(errs,
 			set(unix.IPPROTO_IPV6, unix.IPV6_HDRINCL, 1),
-			set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0),
-			set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
-			set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1))
+			set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0))
+		if c.index != 0 {
+			errs = append(errs, set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, c.index))
+		}
 	} else {
 		errs = append(errs,
 			set(unix.IPPROTO_IP, unix.IP_HDRINCL, 1),
-			set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
+			set(unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
+		if c.index != 0 {
+			errs = append(errs, unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(c.index)}))
+		}
 	}
 	if c.socket.Group.IsValid() {
-		errs = append(errs, c.join(fd))
+		c.flags = unix.MSG_DONTROUTE // never through a gateway
 	}
 	return errors.Join(errs...)
 }
 
-// join makes the socket one of the group: bound to it, so that nothing else is heard, and sending there on its link only.
-func (c *rawConn) join(fd int) error {
-	c.flags = unix.MSG_DONTROUTE // never through a gateway
-	if c.socket.IPv6 {
-		group := c.socket.Group.As16()
-		return errors.Join(
-			unix.Bind(fd, &unix.SockaddrInet6{Addr: group, ZoneId: uint32(c.index)}),
-			unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &unix.IPv6Mreq{Multiaddr: group, Interface: uint32(c.index)}),
-			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, c.index),
-			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0))
+// hear makes the receiving socket one of the group, bound to it so that nothing else is heard; or of none, so that no group is.
+func (c *rawConn) hear(fd int) error {
+	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
+	if !c.socket.IPv6 {
+		errs := []error{set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)}
+		if c.socket.Group.IsValid() {
+			group := &unix.IPMreqn{Multiaddr: c.socket.Group.As4(), Ifindex: int32(c.index)}
+			errs = append(errs, unix.Bind(fd, &unix.SockaddrInet4{Addr: group.Multiaddr}),
+				unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group))
+		}
+		return errors.Join(errs...)
 	}
-	group := &unix.IPMreqn{Multiaddr: c.socket.Group.As4(), Ifindex: int32(c.index)}
-	return errors.Join(
-		unix.Bind(fd, &unix.SockaddrInet4{Addr: group.Multiaddr}),
-		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, group),
-		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, group),
-		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
+	errs := []error{
+		set(unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0),
+		set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
+		set(unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1),
+	}
+	if c.socket.Group.IsValid() {
+		group := c.socket.Group.As16()
+		errs = append(errs, unix.Bind(fd, &unix.SockaddrInet6{Addr: group, ZoneId: uint32(c.index)}),
+			unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &unix.IPv6Mreq{Multiaddr: group, Interface: uint32(c.index)}))
+	}
+	return errors.Join(errs...)
 }
 
 // mmsghdr is what sendmmsg(2) and recvmmsg(2) take an array of.
@@ -113,26 +144,28 @@ type vectors struct {
 	control [batch][64]byte              // IPv6: hop limit and destination
 }
 
-// rawConn is a raw socket in the runtime's poller.
+// rawConn is a pair of raw sockets.
 type rawConn struct {
 	socket Socket
-	file   *os.File
+	file   *os.File // to receive, in the runtime's poller
 	raw    syscall.RawConn
+	out    int // to send
 	index  int
 	flags  int // of multicast packets
 
-	recvmmsg, sendmmsg func(fd uintptr) // bound once, so that no call allocates
-	in, out            vectors
-	count, done        int // of a batch: what to do, what was done
-	errno              syscall.Errno
+	recvmmsg    func(fd uintptr) // bound once, so that no call allocates
+	vectors     vectors          // of the present call
+	count, done int              // of a batch: what to do, what was done
+	errno       syscall.Errno
 }
 
 // Wait lets ready read first: the poller tells of what comes after that.
 func (c *rawConn) Wait(ready func()) error {
-	return c.raw.Read(func(uintptr) bool {
+	err := c.raw.Read(func(uintptr) bool {
 		ready()
 		return false
 	})
+	return errors.Join(err, c.file.Close())
 }
 
 func (c *rawConn) Recv(packets []Packet) (int, error) {
@@ -157,7 +190,7 @@ func (c *rawConn) Recv(packets []Packet) (int, error) {
 }
 
 func (c *rawConn) prepare(i int, buf []byte) {
-	v := &c.in
+	v := &c.vectors
 	v.iovecs[i].Base = unsafe.SliceData(buf)
 	v.iovecs[i].SetLen(len(buf))
 	h := &v.headers[i].Msghdr
@@ -171,17 +204,17 @@ func (c *rawConn) prepare(i int, buf []byte) {
 }
 
 func (c *rawConn) recvBatch(fd uintptr) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&c.in.headers)), uintptr(c.count), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), unix.MSG_DONTWAIT, 0, 0)
 	c.done, c.errno = int(n), errno
 }
 
 func (c *rawConn) received(i int, p *Packet) {
-	h := &c.in.headers[i]
+	h := &c.vectors.headers[i]
 	data := p.Buf[:h.length]
 	*p = Packet{Buf: p.Buf, Message: data, Protocol: c.socket.Protocol}
 	if c.socket.IPv6 {
-		p.Src = netip.AddrFrom16(c.in.names[i].Addr)
-		p.readControl(c.in.control[i][:h.Controllen])
+		p.Src = netip.AddrFrom16(c.vectors.names[i].Addr)
+		p.readControl(c.vectors.control[i][:h.Controllen])
 		return
 	}
 	header, message, ok := ipheader.Split4(data)
@@ -217,9 +250,7 @@ func (c *rawConn) Send(datagrams []Datagram) {
 		for i := range c.count {
 			c.address(i, &datagrams[i])
 		}
-		if err := c.raw.Control(c.sendmmsg); err != nil {
-			datagrams[0].Err, c.done = err, 1
-		} else if c.errno != 0 { // the first one failed
+		if c.sendBatch(); c.errno != 0 { // the first one failed
 			datagrams[0].Err, c.done = c.errno, 1
 		} else {
 			for i := range c.done {
@@ -232,7 +263,7 @@ func (c *rawConn) Send(datagrams []Datagram) {
 }
 
 func (c *rawConn) address(i int, d *Datagram) {
-	v := &c.out
+	v := &c.vectors
 	v.iovecs[i].Base = unsafe.SliceData(d.Data)
 	v.iovecs[i].SetLen(len(d.Data))
 	name := &v.names[i]
@@ -248,8 +279,8 @@ func (c *rawConn) address(i int, d *Datagram) {
 	*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: d.Dst.As4()}
 }
 
-func (c *rawConn) sendBatch(fd uintptr) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.out.headers)), uintptr(c.count), uintptr(unix.MSG_DONTWAIT|c.flags), 0, 0)
+func (c *rawConn) sendBatch() {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(c.out), uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), uintptr(unix.MSG_DONTWAIT|c.flags), 0, 0)
 	c.done, c.errno = int(n), errno
 }
 
@@ -304,4 +335,7 @@ func (c *rawConn) filter(vrids *[256]bool) []bpf.Instruction {
 	return append(program, bpf.RetConstant{Val: 0})
 }
 
-func (c *rawConn) Close() error { return c.file.Close() }
+// Close ends Wait, which closes the receiving socket: to wait here for ready to return might be to wait for ever.
+func (c *rawConn) Close() error {
+	return errors.Join(c.file.SetReadDeadline(time.Unix(1, 0)), unix.Close(c.out))
+}
