@@ -530,7 +530,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		r.look(x.port.runners...)
 		_, _ = r.usable(now, x)
 	}
-	r.step(now, x, Reconfigure{Instance: in})
+	r.step(now, x, Reconfigure{Instance: in, Priority: x.effective(r.tracking[in.String()])})
 	if x.machine.State() != Master {
 		return
 	}
