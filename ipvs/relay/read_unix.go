@@ -9,6 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// descriptors is how many this process may have.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(uint64(limit.Cur), 1<<20))
+}
+
 // readReady waits until there is something to read, and only then takes a buffer for it. The caller gives the buffer back,
 // unless it is nil. A stream that has ended has read nothing.
 func readReady(c syscall.Conn) (buf *buffer, n int, err error) {

@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-lb/holdfast/ipvs"
 )
@@ -22,6 +25,10 @@ type Options struct {
 	// UDPTimeout is how long a client's datagrams go to the same destination after the last one, in either direction. 0 means
 	// 300 s, which is the kernel's.
 	UDPTimeout time.Duration
+	// Descriptors bounds the sockets of connections: a TCP connection has two, a UDP session one. When they are in use, further
+	// TCP connections wait to be accepted and datagrams of further clients are dropped. 0 means 15 of 16 that this process may
+	// have, so that checks can still be made.
+	Descriptors int
 }
 
 // Relay is a table in user space. Its methods may be called from any goroutine. It runs goroutines from the first service that
@@ -31,6 +38,8 @@ type Relay struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
+	room   *semaphore.Weighted // for descriptors
+	full   atomic.Int64        // when it was last told that there is none, in nanoseconds
 
 	mu       sync.Mutex // guards the field below, and orders changes
 	services map[ipvs.ServiceKey]*service
@@ -45,9 +54,24 @@ func New(o Options) *Relay {
 	}
 	o.DialTimeout = cmp.Or(o.DialTimeout, 5*time.Second)
 	o.UDPTimeout = cmp.Or(o.UDPTimeout, 300*time.Second)
-	r := &Relay{o: o, services: make(map[ipvs.ServiceKey]*service)}
+	if o.Descriptors == 0 {
+		o.Descriptors = descriptors() / 16 * 15
+	}
+	r := &Relay{o: o, services: make(map[ipvs.ServiceKey]*service), room: semaphore.NewWeighted(int64(max(o.Descriptors, 2)))}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
+}
+
+// take takes descriptors if there are any. That there are none is told every ten seconds at most.
+func (r *Relay) take(count int64) bool {
+	if r.room.TryAcquire(count) {
+		return true
+	}
+	now, last := time.Now().UnixNano(), r.full.Load()
+	if now-last > int64(10*time.Second) && r.full.CompareAndSwap(last, now) {
+		r.o.Logger.Warn("no descriptors are left: TCP connections wait, datagrams of new clients are dropped", "descriptors", r.o.Descriptors)
+	}
+	return false
 }
 
 // Services implements [ipvs.Table].

@@ -542,19 +542,47 @@ func TestUDPServerComesBack(t *testing.T) {
 	})
 }
 
+// TestDescriptorsAreLeft: connections that there is no room for wait until others end, datagrams are dropped.
+func TestDescriptorsAreLeft(t *testing.T) {
+	r := open(t, Options{Descriptors: 4, UDPTimeout: 100 * time.Millisecond})
+	s, u := tcp(t, nil, server(t, named("a"))), udpService(t, echoUDP(t, "u"))
+	apply(t, r, nil, []ipvs.Service{s, u})
+	one, two, three := dial(t, s), dial(t, s), dial(t, s)
+	if got := ask(one, "1") + ask(two, "2"); got != "a 1a 2" {
+		t.Fatal(got)
+	}
+	fmt.Fprintln(three, "3")
+	c := dialUDP(t, u)
+	fmt.Fprintln(c, "x")
+	_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if n, err := c.Read(make([]byte, 10)); err == nil {
+		t.Errorf("a datagram of %d bytes came back", n)
+	}
+	if n := status(t, r, s).Destinations[0].ActiveConnections; n != 2 {
+		t.Errorf("%d connections are served", n)
+	}
+	one.Close()
+	if got, err := bufio.NewReader(three).ReadString('\n'); got != "a 3\n" {
+		t.Errorf("the one that waited: %q, %v", got, err)
+	}
+	two.Close()
+	eventually(t, "datagrams are served", func() bool {
+		fmt.Fprintln(c, "x")
+		_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		_, err := c.Read(make([]byte, 10))
+		return err == nil
+	})
+}
+
 // TestManyIdleConnections: 10,000, or as many as this process may have descriptors for, cost neither buffers nor time. Clients
 // and servers are another process, to have its descriptors too.
 func TestManyIdleConnections(t *testing.T) {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	count := min(10000, (int(limit.Cur)-100)/2)
+	count := min(10000, (descriptors()-100)/2)
 	t.Logf("%d connections", count)
 	if count < 4000 {
-		t.Fatalf("a limit of %d descriptors is too low for this test: ulimit -n 20200", limit.Cur)
+		t.Fatalf("a limit of %d descriptors is too low for this test: ulimit -n 20200", descriptors())
 	}
-	r := open(t, Options{})
+	r := open(t, Options{Descriptors: 2 * count})
 	s := tcp(t, nil, freePort(t, "tcp"))
 	apply(t, r, nil, []ipvs.Service{s})
 	cmd := exec.Command(os.Args[0])

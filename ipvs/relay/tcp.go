@@ -20,7 +20,11 @@ func (s *service) serveTCP(l *net.TCPListener) {
 		switch {
 		case err == nil:
 			failures = 0
-			s.relay.work.Go(func() { s.relayTCP(conn) })
+			if !s.relay.take(2) && s.relay.room.Acquire(s.ctx, 2) != nil {
+				reset(conn)
+				return
+			}
+			s.relay.work.Go(func() { defer s.relay.room.Release(2); s.relayTCP(conn) })
 		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
 		default: // no descriptors left, mostly: some will be free soon

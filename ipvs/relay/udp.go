@@ -63,7 +63,10 @@ func (s *service) datagram(l *net.UDPConn, client netip.AddrPort, data []byte) {
 	}
 }
 
-var errNoDestination = errors.New("no destination has weight")
+var (
+	errNoDestination = errors.New("no destination has weight")
+	errNoDescriptors = errors.New("no descriptors are left")
+)
 
 // session is the client's, or a new one. Only serveUDP calls it.
 func (s *service) session(l *net.UDPConn, client netip.AddrPort) (*session, error) {
@@ -85,8 +88,13 @@ func (s *service) session(l *net.UDPConn, client netip.AddrPort) (*session, erro
 			return one, nil
 		}
 	}
+	if !s.relay.take(1) {
+		s.leave(d, client)
+		return nil, errNoDescriptors
+	}
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(d.addr))
 	if err != nil {
+		s.relay.room.Release(1)
 		s.leave(d, client)
 		return nil, err
 	}
@@ -94,6 +102,7 @@ func (s *service) session(l *net.UDPConn, client netip.AddrPort) (*session, erro
 	one.last.Store(time.Now().UnixNano())
 	if !s.hold(d, conn) {
 		conn.Close()
+		s.relay.room.Release(1)
 		s.leave(d, client)
 		return nil, errNoDestination
 	}
@@ -124,6 +133,7 @@ func (s *service) known(key sessionKey) *session {
 func (s *service) answers(l *net.UDPConn, one *session) {
 	defer func() {
 		one.conn.Close()
+		s.relay.room.Release(1)
 		s.release(one.to, one.conn)
 		s.mu.Lock()
 		if s.udpSessions[one.key] == one {
