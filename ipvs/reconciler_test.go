@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -447,6 +449,89 @@ func TestSlowStart(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		if _, b := weight(); b != 100 {
 			t.Errorf("after all: %d", b)
+		}
+	})
+}
+
+// meddled is a table in which somebody else works too, also in the middle of a plan.
+type meddled struct {
+	ipvs.Table
+	meddle func()
+	rnd    *rand.Rand
+}
+
+func (m *meddled) Apply(ctx context.Context, p ipvs.Plan) error {
+	cut := m.rnd.IntN(len(p) + 1)
+	first := m.Table.Apply(ctx, p[:cut])
+	m.meddle()
+	return errors.Join(first, m.Table.Apply(ctx, p[cut:]))
+}
+
+// TestAnotherInTheMiddleOfAPlan makes, edits and removes our entries and its own, at random, while we change ours. Whatever
+// happens, a look after it has stopped finds our wish, and all that is its own.
+func TestAnotherInTheMiddleOfAPlan(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	random := func(net byte) (list []ipvs.Service) {
+		for i := range 6 {
+			s := ipvs.Service{ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, net, 0, byte(i)}), 80)}, Scheduler: "rr"}
+			for j := range 4 {
+				if rnd.IntN(2) == 0 {
+					s.Destinations = append(s.Destinations, ipvs.Destination{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(j)}), 80), Weight: rnd.IntN(5)})
+				}
+			}
+			if rnd.IntN(3) > 0 {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	synctest.Test(t, func(t *testing.T) {
+		fake := &ipvstest.Fake{}
+		read := func(own bool) (list []ipvs.Service) { // of net 1, or what is theirs
+			all, err := fake.Services(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range all {
+				if (all[i].Addr.Addr().As4()[1] == 1) == own {
+					list = append(list, all[i].Wish())
+				}
+			}
+			return list
+		}
+		var theirs []ipvs.Service
+		table := &meddled{Table: fake, rnd: rnd}
+		table.meddle = func() {
+			_ = fake.Apply(t.Context(), ipvs.Diff(read(true), random(1)))
+			theirs = random(2)
+			_ = fake.Apply(t.Context(), ipvs.Diff(read(false), theirs))
+		}
+		r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+		for range 200 {
+			want := random(1)
+			_ = r.Set(t.Context(), want)
+			for _, s := range want {
+				if rnd.IntN(4) == 0 {
+					_ = r.Update(t.Context(), s)
+				}
+			}
+			meddle := table.meddle
+			table.meddle = func() {}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			_ = r.Run(ctx)
+			cancel()
+			table.meddle = meddle
+			have := slices.DeleteFunc(read(true), func(s ipvs.Service) bool { // what it made that we do not wish for is its own
+				return !slices.ContainsFunc(want, func(w ipvs.Service) bool { return w.ServiceKey == s.ServiceKey })
+			})
+			if rest := ipvs.Diff(have, want); len(rest) > 0 {
+				t.Fatalf("our wish lacks\n%v", rest)
+			}
+			if lost := ipvs.Diff(read(false), theirs); len(lost) > 0 {
+				t.Fatalf("theirs lack\n%v", lost)
+			}
 		}
 	})
 }
