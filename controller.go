@@ -97,7 +97,7 @@ const (
 
 // New makes a Controller that holds nothing. It starts nothing.
 func New(o Options) *Controller {
-	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), retune: make(chan struct{}, 1), ready: make(chan struct{}), state: &state{}, host: make(map[string]vrrp.Tracking)}
+	c := &Controller{log: o.Logger, wake: make(chan struct{}, 1), retune: make(chan struct{}, 1), ready: make(chan struct{}), state: newState(&Spec{}, &state{}), host: make(map[string]vrrp.Tracking)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -227,7 +227,13 @@ func (c *Controller) leave() error {
 func (c *Controller) tellInitial() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.events.tell(c.state.initial(c.left.state(), c.spec.Notify.InitialServers, time.Now()))
+	var moves []move
+	for _, service := range c.state.services {
+		if _, known := c.left.Services[service.name]; !known {
+			moves = append(moves, move{is: service})
+		}
+	}
+	c.events.tell(initial(moves, c.spec.Notify.InitialServers, time.Now()))
 }
 
 func (c *Controller) program(of func(*Spec) *Program) *Program {
@@ -300,7 +306,7 @@ func (c *Controller) keepTable(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-c.wake:
-				c.syncChanged(ctx)
+				_ = c.syncChanged(ctx) // it has told, and the Reconciler tries again
 			}
 		}
 	})
@@ -343,16 +349,17 @@ func (c *Controller) flush(ctx context.Context) {
 }
 
 // syncChanged puts into the table what verdicts have changed since. It costs what changed, however much there is.
-func (c *Controller) syncChanged(ctx context.Context) {
+func (c *Controller) syncChanged(ctx context.Context, removed ...ipvs.ServiceKey) error {
 	if c.table == nil {
-		return
+		return nil
 	}
 	c.syncing.Lock()
 	defer c.syncing.Unlock()
 	c.mu.Lock()
 	some := c.state.changed()
 	c.mu.Unlock()
-	_ = c.tell(ctx, c.table.Update(ctx, some...)) // the Reconciler tries again
+	err := c.table.Delete(ctx, removed...)
+	return c.tell(ctx, errors.Join(err, c.table.Update(ctx, some...)))
 }
 
 // tell tells of what the table refused.
@@ -373,7 +380,8 @@ func (c *Controller) Apply(ctx context.Context, spec Spec) error {
 	}
 	c.applying.Lock()
 	defer c.applying.Unlock()
-	return c.apply(ctx, spec.clone(), c.over, EventApply, "spec")
+	wish, _ := adopting(&c.wish, &spec)
+	return c.apply(ctx, wish, c.over, EventApply, "spec")
 }
 
 // apply takes a valid wish that nobody else changes, with what overrides it. c.applying is held.
@@ -383,17 +391,17 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 	}
 	over = over.within(&wish)
 	spec := wish.with(over)
-	plan := Diff(c.spec, spec)
-	if err := c.adopt(spec, over); err != nil {
+	d := deltaOf(c.spec.Services, spec.Services)
+	summary := c.summary(&spec, d)
+	removed, err := c.adopt(spec, over, d)
+	if err != nil {
 		return err
 	}
 	c.wish = wish
-	var err error
 	if c.now() == running {
-		err = c.sync(ctx)
+		err = c.syncChanged(ctx, removed...)
 	}
 	err = errors.Join(err, c.router.SetHost(spec.Host), c.router.Set(spec.Instances))
-	summary := fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
 	c.log.Info("applied", "what", object, "changes", summary)
 	c.publish(kind, object, "", "", summary)
 	c.outdate(false)
@@ -403,36 +411,42 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 	return err
 }
 
+// summary counts what changes. It looks at nothing that does not.
+func (c *Controller) summary(spec *Spec, d *delta) string {
+	have, want := c.spec, *spec
+	have.Services, want.Services = d.split(have.Services, want.Services)
+	plan := Diff(have, want)
+	return fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
+}
+
 func (c *Controller) now() phase {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phase
 }
 
-// adopt makes spec the one that verdicts are about, and runs its probes.
-func (c *Controller) adopt(spec Spec, over overrides) error {
+// adopt makes spec the one that verdicts are about, and runs its probes. It returns the entries that are to leave the table.
+func (c *Controller) adopt(spec Spec, over overrides, d *delta) ([]ipvs.ServiceKey, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old, next, now := c.state, newState(&spec, c.state), time.Now()
 	if err := c.speaker.Set(spec.Sessions); err != nil {
 		c.log.Error("BFD sessions", "error", err)
 	}
-	if err := c.monitor.Set(c.bound(next.list)); err != nil {
-		return err
-	}
-	c.spec, c.state, c.over, c.group = spec, next, over, newGroups(spec.Instances, c.group)
+	now, came := time.Now(), c.state.update(&spec, d)
+	err := c.monitor.Update(c.bound(came.probes), came.gone...)
+	c.spec, c.over, c.group = spec, over, newGroups(spec.Instances, c.group)
 	c.notifier.set(&spec)
 	c.tune()
 	for i := range spec.Instances {
 		c.track(spec.Instances[i].String())
 	}
 	if c.phase == running {
-		for _, e := range next.since(old, now) {
+		for _, e := range since(came.moves, now) {
 			c.events.publish(e)
 		}
-		c.events.tell(next.initial(old, spec.Notify.InitialServers, now))
+		c.events.tell(initial(came.moves, spec.Notify.InitialServers, now))
 	}
-	return nil
+	return came.removed, err
 }
 
 // bound gives checks of the Spec's BFD sessions the Speaker that keeps them.

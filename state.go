@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/ipvs"
@@ -53,26 +54,130 @@ type trackerState struct {
 
 // newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
 func newState(spec *Spec, old *state) *state {
-	services := spec.Services
 	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState)}
 	quorums := make(map[string]bool, len(old.services))
 	for _, service := range old.services {
 		quorums[service.name] = service.quorum
 	}
-	for i := range services {
-		service := s.addService(&services[i], old)
+	for i := range spec.Services {
+		service := s.addService(&spec.Services[i], old)
 		service.evaluate(quorums[service.name]) // a new service has its quorum to gain
-		for _, entry := range service.want {
-			s.owners[entry.ServiceKey] = append(s.owners[entry.ServiceKey], service)
-		}
+		s.own(service)
+		s.services = append(s.services, service)
 	}
+	s.addTrackers(spec, old)
+	return s
+}
+
+func (s *state) addTrackers(spec *Spec, old *state) {
 	for i := range spec.Trackers {
 		t := &trackerState{name: spec.Trackers[i].Name, effects: spec.Trackers[i].Effects}
 		t.probe = s.addProbe(spec.Trackers[i].probe(), old)
 		t.probe.tracker = t
 		s.trackers = append(s.trackers, t)
 	}
-	return s
+}
+
+func (s *state) own(service *serviceState) {
+	for _, entry := range service.want {
+		s.owners[entry.ServiceKey] = append(s.owners[entry.ServiceKey], service)
+	}
+}
+
+// move is a service before and after a change of the Spec; nil where there is none.
+type move struct{ was, is *serviceState }
+
+// change is what came of a change of the Spec.
+type change struct {
+	moves []move
+	// probes are those to run, of what changed; gone are the IDs of those to run no more.
+	probes []check.Probe
+	gone   []string
+	// entries that nobody wants any more. What is to be in the table is what changed tells.
+	removed []ipvs.ServiceKey
+}
+
+// update brings the state from the Spec that it is of to another. Services that are the same are not touched.
+func (s *state) update(spec *Spec, d *delta) (c change) {
+	old := &state{services: s.services, trackers: s.trackers, probes: s.probes}
+	s.list, s.trackers, s.services = nil, nil, make([]*serviceState, len(spec.Services))
+	for i, same := range d.same {
+		if same {
+			s.services[i] = old.services[d.before[i]]
+		}
+	}
+	gone := make(map[string]bool)
+	for _, i := range d.gone {
+		c.moves = append(c.moves, move{was: old.services[i]})
+	}
+	for _, i := range d.changed() {
+		m := move{}
+		if d.before[i] >= 0 {
+			m.was = old.services[d.before[i]]
+		}
+		c.moves = append(c.moves, m)
+	}
+	for _, m := range c.moves {
+		s.disown(m.was, gone)
+	}
+	for _, t := range old.trackers {
+		gone[t.probe.id] = true
+	}
+	s.add(spec, d, old, c.moves[len(d.gone):])
+	s.addTrackers(spec, old)
+	for _, p := range s.list {
+		delete(gone, p.ID)
+	}
+	for id := range gone {
+		delete(s.probes, id)
+		c.gone = append(c.gone, id)
+	}
+	c.probes, c.removed = s.list, s.unowned(c.moves)
+	return c
+}
+
+// disown takes a service out, but for its probes: those that are not needed any more are known later.
+func (s *state) disown(service *serviceState, gone map[string]bool) {
+	if service == nil {
+		return
+	}
+	for _, entry := range service.want {
+		s.owners[entry.ServiceKey] = slices.DeleteFunc(s.owners[entry.ServiceKey], func(o *serviceState) bool { return o == service })
+		s.dirty = append(s.dirty, s.owners[entry.ServiceKey]...) // they have it for themselves now
+	}
+	s.dirty = slices.DeleteFunc(s.dirty, func(o *serviceState) bool { return o == service })
+	for _, server := range service.servers {
+		for _, p := range server.probes {
+			gone[p.id] = true
+		}
+	}
+}
+
+// add puts in what changed.
+func (s *state) add(spec *Spec, d *delta, old *state, moves []move) {
+	for n, i := range d.changed() {
+		service := s.addService(&spec.Services[i], old)
+		service.evaluate(moves[n].was != nil && moves[n].was.quorum)
+		s.own(service)
+		s.services[i], moves[n].is = service, service
+		s.dirty = append(s.dirty, service)
+	}
+}
+
+// unowned are the entries of what was that nobody wants any more.
+func (s *state) unowned(moves []move) (keys []ipvs.ServiceKey) {
+	for _, m := range moves {
+		if m.was == nil {
+			continue
+		}
+		for _, entry := range m.was.want {
+			if len(s.owners[entry.ServiceKey]) == 0 && !slices.Contains(keys, entry.ServiceKey) {
+				delete(s.owners, entry.ServiceKey)
+				keys = append(keys, entry.ServiceKey)
+			}
+		}
+	}
+	return keys
 }
 
 // addProbe begins with the verdict that there is already.
@@ -114,7 +219,6 @@ func (s *state) addService(spec *Service, old *state) *serviceState {
 		}
 		service.servers = append(service.servers, server)
 	}
-	s.services = append(s.services, service)
 	return service
 }
 

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// since is what came to be when old gave way to s because the Spec changed: what was up and is no longer wished for is down, and
-// what is new has no past that an event could tell.
-func (s *state) since(old *state, now time.Time) (events []Event) {
+// since is what came to be because the Spec changed: what was up and is no longer wished for is down, and what is new has no
+// past that an event could tell.
+func since(moves []move, now time.Time) (events []Event) {
 	const changed = "the configuration changed"
-	services := make(map[string]*serviceState, len(s.services))
-	for _, service := range s.services {
-		services[service.name] = service
-	}
-	for _, was := range old.services {
-		is := services[was.name]
+	for _, m := range moves {
+		was, is := m.was, m.is
+		if was == nil {
+			continue
+		}
 		events = append(events, was.serversUntil(is, now)...)
 		switch {
 		case is == nil && was.quorum:
@@ -50,15 +49,12 @@ func (s *serviceState) serversUntil(next *serviceState, now time.Time) (events [
 	return events
 }
 
-// initial is what there is to tell, once, of services that old did not have: whether they have quorum, and with servers which
-// servers are up.
-func (s *state) initial(old *state, servers bool, now time.Time) (events []Event) {
-	known := make(map[string]bool, len(old.services))
-	for _, service := range old.services {
-		known[service.name] = true
-	}
-	for _, service := range s.services {
-		if known[service.name] {
+// initial is what there is to tell, once, of services that are new: whether they have quorum, and with servers which servers are
+// up.
+func initial(moves []move, servers bool, now time.Time) (events []Event) {
+	for _, m := range moves {
+		service := m.is
+		if m.was != nil || service == nil {
 			continue
 		}
 		for _, server := range service.servers {

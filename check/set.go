@@ -115,6 +115,36 @@ func (m *Monitor) Set(probes []Probe) error {
 	return nil
 }
 
+// Update is [Monitor.Set] for some: the given probes come, or take the place of those of their IDs, and those named in gone go. All
+// others are left alone, at no cost.
+func (m *Monitor) Update(probes []Probe, gone ...string) error {
+	if err := validate(probes); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, id := range gone {
+		if s := m.sharers[id]; s != nil {
+			m.leave(s)
+			delete(m.sharers, id)
+		}
+	}
+	for i := range probes {
+		s := m.sharers[probes[i].ID]
+		if s == nil {
+			s = &sharer{}
+			m.sharers[probes[i].ID] = s
+		}
+		if !s.same(&probes[i]) {
+			m.place(s, &probes[i], now)
+		}
+	}
+	m.closeUnused()
+	m.poke()
+	return nil
+}
+
 func validate(probes []Probe) error {
 	var errs []error
 	seen := make(map[string]struct{}, len(probes))
