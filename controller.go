@@ -108,6 +108,7 @@ func New(o Options) *Controller {
 		Logger: c.log, Network: o.Network, OnTransition: c.instanceChanged, OnNotice: c.noticed, OnConflict: c.conflicted, OnTimer: c.lateness.observe,
 	})
 	c.monitor = check.NewMonitor(check.Options{Logger: c.log, OnTransition: c.probeChanged, OnResult: c.checked, MaxConcurrent: o.MaxConcurrentChecks})
+	c.state.known = c.monitor.Known
 	c.speaker = bfd.NewSpeaker(bfd.Options{Logger: c.log})
 	if o.Table != nil {
 		c.table = ipvs.NewReconciler(o.Table, ipvs.ReconcilerOptions{
@@ -433,7 +434,8 @@ func (c *Controller) adopt(spec Spec, over overrides, d *delta) ([]ipvs.ServiceK
 		c.log.Error("BFD sessions", "error", err)
 	}
 	now, came := time.Now(), c.state.update(&spec, d)
-	err := c.monitor.Update(c.bound(came.probes), came.gone...)
+	verdicts, err := c.monitor.Update(c.bound(came.probes), came.gone...)
+	c.state.begin(&came, verdicts)
 	c.spec, c.over, c.group = spec, over, newGroups(spec.Instances, c.group)
 	c.notifier.set(&spec)
 	c.tune()

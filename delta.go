@@ -109,7 +109,23 @@ func sameServer(a, b Server) bool {
 func sameProbe(a, b check.Probe) bool {
 	x, y := a.Checker, b.Checker
 	a.Checker, b.Checker = nil, nil
-	return a == b && reflect.TypeOf(x) == reflect.TypeOf(y) && reflect.DeepEqual(x, y)
+	return a == b && sameChecker(x, y)
+}
+
+func (t *Tracker) equal(o *Tracker) bool {
+	return t.Name == o.Name && sameProbe(t.Probe, o.Probe) && slices.Equal(t.Effects, o.Effects)
+}
+
+// sameChecker compares values. A pointer has a state of its own, which is nobody else's to look at.
+func sameChecker(a, b check.Checker) bool {
+	kind := reflect.TypeOf(a)
+	if kind != reflect.TypeOf(b) {
+		return false
+	}
+	if kind != nil && kind.Kind() == reflect.Pointer {
+		return a == b
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // adopting makes a wish of our own: what differs from the one before is copied, what does not is that one's.

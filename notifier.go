@@ -44,8 +44,8 @@ type notifier struct {
 	running context.Context // of Run; nil before
 	now     Notify
 	hooks   map[subject][]Hook
-	leaving map[subject][]Hook // of objects that are gone from the Spec and whose last event is to come
-	names   map[string]string  // of services and servers, as FIFOs have them
+	leaving map[subject][]Hook  // of objects that are gone from the Spec and whose last event is to come
+	names   map[string]*Service // services with a name of their own
 	fifos   map[string]*pipe
 	mailed  map[subject]string // the last state that was mailed
 	quiet   bool               // a successor goes on: nobody is told of the end
@@ -93,8 +93,12 @@ func newNotifier(o Options, log *slog.Logger, publish func(kind EventKind, objec
 func (n *notifier) set(spec *Spec) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.names = fifoNames(spec)
+	if same(n.now, spec.Notify) {
+		return
+	}
 	old := n.hooks
-	n.now, n.names, n.hooks = spec.Notify, fifoNames(spec), make(map[subject][]Hook)
+	n.now, n.hooks = spec.Notify, make(map[subject][]Hook)
 	for _, h := range spec.Notify.Hooks {
 		key := subject{h.Kind, h.Object}
 		n.hooks[key] = append(n.hooks[key], h)

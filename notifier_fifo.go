@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/notify"
-	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
@@ -137,9 +136,9 @@ func (n *notifier) lineOf(m told) (text string, ofInstances bool) {
 	case EventGroup:
 		return fmt.Sprintf("GROUP %q %s 0\n", m.Object, m.state), true
 	case EventService:
-		return fmt.Sprintf("VS %s %s\n", n.names[m.Object], m.state), false
+		return fmt.Sprintf("VS %s %s\n", n.fifoService(m.Object), m.state), false
 	case EventServer:
-		return fmt.Sprintf("RS %s %s\n", n.names[m.Object], m.state), false
+		return fmt.Sprintf("RS %s %s\n", n.fifoServer(m.Object), m.state), false
 	}
 	return "", false
 }
@@ -148,35 +147,57 @@ func (n *notifier) tellsPriority(instance string) bool {
 	return slices.Contains(n.now.Priorities, instance)
 }
 
-// fifoNames are the names of services and servers as keepalived writes them, by the objects of their events.
-func fifoNames(spec *Spec) map[string]string {
-	names := make(map[string]string)
+// fifoNames are the services whose names do not tell their key.
+func fifoNames(spec *Spec) map[string]*Service {
+	names := make(map[string]*Service)
 	for i := range spec.Services {
-		s := &spec.Services[i]
-		service := fifoService(s)
-		names[s.String()] = service
-		for _, server := range s.Servers {
-			key := ServerKey{s.String(), server.Addr}
-			names[key.String()] = fifoAddr(s.Protocol, server.Addr) + " " + service
+		if s := &spec.Services[i]; s.Name != "" {
+			names[s.Name] = s
 		}
 	}
 	return names
 }
 
-func fifoService(s *Service) string {
-	switch {
-	case s.Name != "":
-		return s.Name
-	case s.FWMark != 0:
-		return fmt.Sprintf("FWM %d", s.FWMark)
+// fifoService names a service as keepalived does. The name is that of an event.
+func (n *notifier) fifoService(name string) string {
+	if n.names[name] != nil {
+		return name
 	}
-	return fifoAddr(s.Protocol, s.Addr)
+	proto, addr := fifoKey(name)
+	if !addr.IsValid() {
+		return name
+	}
+	return fifoAddr(proto, addr)
 }
 
-func fifoAddr(p ipvs.Protocol, a netip.AddrPort) string {
-	proto := "none"
-	if p != 0 {
-		proto = strings.ToLower(p.String())
+// fifoServer names a server and its service.
+func (n *notifier) fifoServer(object string) string {
+	i := strings.LastIndexByte(object, ' ')
+	name := object[:max(i, 0)]
+	proto, _ := fifoKey(name)
+	if s := n.names[name]; s != nil {
+		proto = s.Protocol.String()
+		if s.Protocol == 0 {
+			proto = "none"
+		}
 	}
-	return fmt.Sprintf("[%v]:%s:%d", a.Addr(), proto, a.Port())
+	addr, err := netip.ParseAddrPort(object[i+1:])
+	if err != nil {
+		return object
+	}
+	return fifoAddr(proto, addr) + " " + n.fifoService(name)
+}
+
+// fifoKey takes the text of a service's key apart. One by mark has no address, and its protocol is none.
+func fifoKey(name string) (proto string, addr netip.AddrPort) {
+	proto, rest, _ := strings.Cut(name, " ")
+	addr, err := netip.ParseAddrPort(rest)
+	if err != nil {
+		return "none", netip.AddrPort{}
+	}
+	return proto, addr
+}
+
+func fifoAddr(proto string, a netip.AddrPort) string {
+	return fmt.Sprintf("[%v]:%s:%d", a.Addr(), strings.ToLower(proto), a.Port())
 }

@@ -112,14 +112,12 @@ func (o overrides) within(s *Spec) overrides {
 	if len(o.servers) == 0 && len(o.instances) == 0 {
 		return o
 	}
-	there := make(map[ServerKey]bool)
-	for i := range s.Services {
-		for _, server := range s.Services[i].Servers {
-			there[ServerKey{s.Services[i].String(), server.Addr}] = true
-		}
+	there := func(k ServerKey) bool {
+		i := s.service(k.Service)
+		return i >= 0 && s.Services[i].server(k.Addr) >= 0
 	}
 	o = o.clone()
-	maps.DeleteFunc(o.servers, func(k ServerKey, said serverOverride) bool { return !there[k] || said == serverOverride{} })
+	maps.DeleteFunc(o.servers, func(k ServerKey, said serverOverride) bool { return said == serverOverride{} || !there(k) })
 	maps.DeleteFunc(o.instances, func(name string, said instanceOverride) bool {
 		return s.instance(name) < 0 || said == instanceOverride{}
 	})

@@ -240,7 +240,7 @@ func diffTrackers(have, want Spec) (lines []string) {
 		if before != nil {
 			verb = "edit"
 		}
-		if !reflect.DeepEqual(before, t) {
+		if before == nil || !before.equal(t) {
 			lines = append(lines, fmt.Sprintf("tracker %s %s: %s, moves %s", t.Name, verb, pace(t.Probe), effects(t.Effects)))
 		}
 	}
@@ -287,7 +287,7 @@ func effects(list []Effect) string {
 
 // sameChecks compares by value. Functions are never the same: nobody can tell.
 func sameChecks(a, b []check.Probe) bool {
-	return slices.EqualFunc(a, b, func(x, y check.Probe) bool { return reflect.DeepEqual(x, y) })
+	return slices.EqualFunc(a, b, sameProbe)
 }
 
 func names(probes []check.Probe) string {

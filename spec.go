@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -133,15 +134,17 @@ func (s *Service) probes() [][]check.Probe {
 // Validate reports everything that is wrong with the Spec, joined.
 func (s *Spec) Validate() error {
 	errs := []error{s.Host.Validate(), vrrp.ValidateAll(s.Instances), s.Tuning.validate(s)}
-	names := make(map[string]bool, len(s.Services))
+	names := make(map[serviceID]bool, len(s.Services))
 	owners := make(map[ipvs.ServiceKey]*Service, len(s.Services))
 	for i := range s.Services {
 		service := &s.Services[i]
-		if names[service.String()] {
+		if names[service.id()] {
 			errs = append(errs, fmt.Errorf("holdfast: service %v is there twice", service))
 		}
-		names[service.String()] = true
-		errs = append(errs, service.validate())
+		names[service.id()] = true
+		if err := service.validate(); err != nil {
+			errs = append(errs, err)
+		}
 		for _, key := range service.keys() {
 			if other := owners[key]; other != nil && other != service && !sharing(key, other, service) {
 				errs = append(errs, fmt.Errorf("holdfast: services %v and %v both have the entry %v: put their servers into one", other, service, key))
@@ -156,18 +159,20 @@ func (s *Spec) Validate() error {
 // validateFollowers looks for the sessions that checks are about.
 func (s *Spec) validateFollowers() error {
 	var errs []error
-	look := func(p check.Probe) {
+	look := func(of string, p *check.Probe) {
 		f, follows := p.Checker.(bfd.Follow)
 		if follows && f.Speaker == nil && !slices.ContainsFunc(s.Sessions, func(b bfd.Session) bool { return b.Name == f.Session }) {
-			errs = append(errs, fmt.Errorf("holdfast: check %s: there is no BFD session %q", p.ID, f.Session))
+			errs = append(errs, fmt.Errorf("holdfast: check of %s: there is no BFD session %q", of, f.Session))
 		}
 	}
 	for i := range s.Trackers {
-		look(s.Trackers[i].probe())
+		look(s.Trackers[i].Name, &s.Trackers[i].Probe)
 	}
 	for i := range s.Services {
-		for _, p := range slices.Concat(s.Services[i].probes()...) {
-			look(p)
+		for j := range s.Services[i].Servers {
+			for k := range s.Services[i].Servers[j].Checks {
+				look("a server of a service", &s.Services[i].Servers[j].Checks[k])
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -183,8 +188,13 @@ func (s *Service) validate() error {
 	if len(s.Keys) > 0 && (s.Name == "" || !slices.Contains(s.Keys, s.ServiceKey)) {
 		errs = append(errs, fmt.Errorf("holdfast: service %q of several keys: it needs a name, and %v must be one of its keys", s.Name, s.ServiceKey))
 	}
-	for _, p := range slices.Concat(s.probes()...) {
-		errs = append(errs, p.Validate())
+	for i := range s.Servers {
+		for _, p := range s.Servers[i].Checks {
+			p.ID = cmp.Or(p.ID, "check")
+			if err := p.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("holdfast: service %v: server %v: %w", s, s.Servers[i].Addr, err))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

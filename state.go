@@ -18,6 +18,9 @@ type state struct {
 
 	owners map[ipvs.ServiceKey][]*serviceState // of each entry: one, or several that share a mark
 	dirty  []*serviceState                     // what changed since changed was asked
+
+	// known is asked for the verdict that a probe would begin with because another one asks the same. Nil knows nothing.
+	known func(*check.Probe) (check.Verdict, bool)
 }
 
 type serviceState struct {
@@ -43,6 +46,7 @@ type probeState struct {
 	tracker *trackerState
 	id      string
 	up      bool
+	alpha   bool // it counts as down until it has spoken
 	weight  check.Weight
 }
 
@@ -54,7 +58,7 @@ type trackerState struct {
 
 // newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
 func newState(spec *Spec, old *state) *state {
-	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState)}
+	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState), known: old.known}
 	quorums := make(map[string]bool, len(old.services))
 	for _, service := range old.services {
 		quorums[service.name] = service.quorum
@@ -99,7 +103,7 @@ type change struct {
 
 // update brings the state from the Spec that it is of to another. Services that are the same are not touched.
 func (s *state) update(spec *Spec, d *delta) (c change) {
-	old := &state{services: s.services, trackers: s.trackers, probes: s.probes}
+	old := &state{services: s.services, trackers: s.trackers, probes: s.probes, known: s.known}
 	s.list, s.trackers, s.services = nil, nil, make([]*serviceState, len(spec.Services))
 	for i, same := range d.same {
 		if same {
@@ -134,6 +138,20 @@ func (s *state) update(spec *Spec, d *delta) (c change) {
 	}
 	c.probes, c.removed = s.list, s.unowned(c.moves)
 	return c
+}
+
+// begin takes the verdicts that probes of a change really begin with.
+func (s *state) begin(c *change, verdicts []check.Verdict) {
+	for i, v := range verdicts {
+		p := s.probes[c.probes[i].ID]
+		if p.up == v.Up && p.weight == v.Weight {
+			continue
+		}
+		if p.up, p.weight = v.Up, v.Weight; p.server != nil {
+			service := p.server.service
+			service.evaluate(service.quorum)
+		}
+	}
 }
 
 // disown takes a service out, but for its probes: those that are not needed any more are known later.
@@ -182,9 +200,14 @@ func (s *state) unowned(moves []move) (keys []ipvs.ServiceKey) {
 
 // addProbe begins with the verdict that there is already.
 func (s *state) addProbe(p check.Probe, old *state) *probeState {
-	state := &probeState{id: p.ID, up: !p.Alpha}
+	state := &probeState{id: p.ID, up: !p.Alpha, alpha: p.Alpha}
 	if before := old.probes[p.ID]; before != nil {
 		state.up, state.weight = before.up, before.weight
+	}
+	if old.known != nil {
+		if v, known := old.known(&p); known {
+			state.up, state.weight = v.Up, v.Weight
+		}
 	}
 	s.probes[p.ID] = state
 	s.list = append(s.list, p)
@@ -228,6 +251,16 @@ func (s *serverState) up() bool {
 	}
 	for _, p := range s.probes {
 		if !p.up {
+			return false
+		}
+	}
+	return true
+}
+
+// alpha says whether what keeps the server down may be that nothing was asked yet.
+func (s *serverState) alpha() bool {
+	for _, p := range s.probes {
+		if !p.up && !p.alpha {
 			return false
 		}
 	}

@@ -210,6 +210,7 @@ func (c *Controller) takeOver() error {
 	if err := errors.Join(c.monitor.Set(nil), c.monitor.Set(c.bound(begun)), c.monitor.Set(c.bound(next.list))); err != nil {
 		return err
 	}
+	next.known = c.monitor.Known
 	c.spec, c.state, c.over = spec, next, over
 	for i := range spec.Instances {
 		c.track(spec.Instances[i].String())

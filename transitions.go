@@ -11,6 +11,7 @@ func since(moves []move, now time.Time) (events []Event) {
 	const changed = "the configuration changed"
 	for _, m := range moves {
 		was, is := m.was, m.is
+		events = append(events, m.failing(now)...)
 		if was == nil {
 			continue
 		}
@@ -20,6 +21,25 @@ func since(moves []move, now time.Time) (events []Event) {
 			events = append(events, transition(EventService, was.name, true, now, "it is no longer configured"))
 		case is != nil && is.quorum != was.quorum:
 			events = append(events, transition(EventService, was.name, was.quorum, now, fmt.Sprintf("%s; live weight %d", changed, is.liveWeight())))
+		}
+	}
+	return events
+}
+
+// failing are the servers that are new, and down although nothing was asked for them yet: another's check has found them so.
+func (m move) failing(now time.Time) (events []Event) {
+	if m.is == nil {
+		return nil
+	}
+	known := make(map[string]bool)
+	if m.was != nil {
+		for _, server := range m.was.servers {
+			known[server.name] = true
+		}
+	}
+	for _, server := range m.is.servers {
+		if !known[server.name] && !server.up() && !server.out && !server.alpha() {
+			events = append(events, transition(EventServer, server.name, true, now, "a check that it shares has found it so"))
 		}
 	}
 	return events

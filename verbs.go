@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/ipvs"
@@ -230,8 +231,20 @@ func noInstance(name string) error {
 	return fmt.Errorf("holdfast: instance %s: %w", name, fs.ErrNotExist)
 }
 
+// service is the place of the service of that name, -1 if there is none.
 func (s *Spec) service(name string) int {
+	if key, ok := keyOf(name); ok {
+		return slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == name || x.Name == "" && x.ServiceKey == key })
+	}
 	return slices.IndexFunc(s.Services, func(x Service) bool { return x.String() == name })
+}
+
+// keyOf takes the text of a key by address apart.
+func keyOf(name string) (ipvs.ServiceKey, bool) {
+	text, rest, _ := strings.Cut(name, " ")
+	protocol, known := protocols[text]
+	addr, err := netip.ParseAddrPort(rest)
+	return ipvs.ServiceKey{Protocol: protocol, Addr: addr}, known && err == nil
 }
 
 func (s *Spec) instance(name string) int {

@@ -116,33 +116,88 @@ func (m *Monitor) Set(probes []Probe) error {
 }
 
 // Update is [Monitor.Set] for some: the given probes come, or take the place of those of their IDs, and those named in gone go. All
-// others are left alone, at no cost.
-func (m *Monitor) Update(probes []Probe, gone ...string) error {
+// others are left alone, at no cost. It returns the verdicts that the given probes begin with, in their order.
+func (m *Monitor) Update(probes []Probe, gone ...string) ([]Verdict, error) {
 	if err := validate(probes); err != nil {
-		return err
+		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now, verdicts := time.Now(), make([]Verdict, len(probes))
+	some := make([]*sharer, len(probes))
+	for i := range probes {
+		if some[i] = m.sharers[probes[i].ID]; some[i] == nil {
+			some[i] = &sharer{}
+			m.sharers[probes[i].ID] = some[i]
+		}
+	}
+	left := m.joinAll(some, probes)
+	for i, s := range some {
+		if !s.same(&probes[i]) {
+			m.place(s, &probes[i], now)
+		}
+		verdicts[i] = Verdict{s.task.verdict.up, s.task.verdict.weight}
+	}
+	for _, l := range left {
+		m.detach(l.task, l.sharer)
+	}
 	for _, id := range gone {
 		if s := m.sharers[id]; s != nil {
 			m.leave(s)
 			delete(m.sharers, id)
 		}
 	}
-	for i := range probes {
-		s := m.sharers[probes[i].ID]
-		if s == nil {
-			s = &sharer{}
-			m.sharers[probes[i].ID] = s
-		}
-		if !s.same(&probes[i]) {
-			m.place(s, &probes[i], now)
-		}
-	}
 	m.closeUnused()
 	m.poke()
-	return nil
+	return verdicts, nil
+}
+
+// membership is a sharer in a task.
+type membership struct {
+	task   *task
+	sharer *sharer
+}
+
+// joinAll has probes join what others ask already, as [Monitor.Known] says: before any of those others changes or goes. It
+// returns what they leave for that.
+func (m *Monitor) joinAll(some []*sharer, probes []Probe) (left []membership) {
+	for i, s := range some {
+		p := &probes[i]
+		key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
+		t := m.tasks[key]
+		if s.same(p) || t == nil || s.task == t {
+			continue
+		}
+		s.probe, s.plain = *p, plain(reflect.TypeOf(p.Checker))
+		if s.task != nil {
+			left = append(left, membership{s.task, s})
+			s.task = nil
+		}
+		m.join(s, t)
+	}
+	return left
+}
+
+// Verdict is what a probe says.
+type Verdict struct {
+	Up     bool
+	Weight Weight
+}
+
+// Known is the verdict that a probe would begin with because another one asks the same already. It is not known when nobody asks
+// that, nor for a probe that is there as it is.
+func (m *Monitor) Known(p *Probe) (v Verdict, known bool) {
+	if p.Checker == nil {
+		return v, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
+	t := m.tasks[key]
+	if s := m.sharers[p.ID]; t == nil || s != nil && s.task.key == key {
+		return v, false
+	}
+	return Verdict{t.verdict.up, t.verdict.weight}, true
 }
 
 func validate(probes []Probe) error {
@@ -299,9 +354,11 @@ func (m *Monitor) abandon(t *task) (runs bool) {
 	return true
 }
 
-// leave takes a probe away from its task, which ends with the last one.
-func (m *Monitor) leave(s *sharer) {
-	t := s.task
+// leave takes a probe away from its task.
+func (m *Monitor) leave(s *sharer) { m.detach(s.task, s) }
+
+// detach takes a probe away from a task, which ends with the last one.
+func (m *Monitor) detach(t *task, s *sharer) {
 	t.sharers = slices.DeleteFunc(t.sharers, func(other *sharer) bool { return other == s })
 	if !t.gone() {
 		return
