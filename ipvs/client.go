@@ -70,16 +70,16 @@ func (c *Client) Zero(ctx context.Context, keys ...ServiceKey) error {
 	return c.impl.Zero(ctx, keys...)
 }
 
-// Flush removes everything, whoever made it.
+// Flush removes everything, whoever made it. It goes through moby/ipvs.
 func (c *Client) Flush(ctx context.Context) error { return c.impl.Flush(ctx) }
 
 // Info tells the version of IPVS and the size of its table of connections.
 func (c *Client) Info(ctx context.Context) (Info, error) { return c.impl.Info(ctx) }
 
-// Timeouts reads the timeouts of connections.
+// Timeouts reads the timeouts of connections. It goes through moby/ipvs.
 func (c *Client) Timeouts(ctx context.Context) (Timeouts, error) { return c.impl.Timeouts(ctx) }
 
-// SetTimeouts sets those timeouts of connections that are not 0.
+// SetTimeouts sets those timeouts of connections that are not 0. It goes through moby/ipvs.
 func (c *Client) SetTimeouts(ctx context.Context, t Timeouts) error {
 	return c.impl.SetTimeouts(ctx, t)
 }

@@ -94,8 +94,8 @@ func (k *kernel) Close() error {
 	<-k.reader.turn
 	k.writer.socket.close()
 	k.reader.socket.close()
-	k.moby.close()
 	k.space.close()
+	k.moby.close()
 	k.writer.turn <- struct{}{}
 	k.reader.turn <- struct{}{}
 	return nil

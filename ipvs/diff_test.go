@@ -2,6 +2,7 @@ package ipvs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -240,4 +241,21 @@ func ExampleDiff() {
 	// Output:
 	// -a -t 10.0.0.1:80 -r 10.0.1.2:80 -m -w 1
 	// -e -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 5
+}
+
+// What a table refuses names its operation; the rest is done.
+func ExampleError() {
+	var table ipvstest.Fake // in production: ipvs.Open(ipvs.ClientOptions{})
+	wish := []ipvs.Service{service(80), service(81)}
+	wish[0].Scheduler = "maglev" // it is called mh
+	err := table.Apply(context.Background(), ipvs.Diff(nil, wish))
+	fmt.Println(err)
+	if e, ok := errors.AsType[*ipvs.Error](err); ok {
+		fmt.Println(e.Op, "|", errors.Is(err, ipvs.ErrSchedulerNotFound))
+	}
+	fmt.Println(table.Dump())
+	// Output:
+	// ipvs: add service TCP 10.0.0.1:80: no such scheduler, or its module cannot be loaded (scheduler maglev)
+	// -A -t 10.0.0.1:80 -s maglev | true
+	// -A -t 10.0.0.1:81 -s wlc
 }

@@ -43,6 +43,18 @@
 // [ErrServiceNotFound] and the like, for fs.ErrNotExist or fs.ErrExist, and for the errno. One failed operation does
 // not keep the rest of a plan from being tried.
 //
+// # The kernel
+//
+// A [Client] speaks generic netlink. Changes go in batches, with one acknowledgement for some hundred operations and an
+// answer for each that failed, so that 50,000 entries take a fraction of a second. To read the table takes one request for
+// the services and one for the destinations of each: the kernel has no other way. What the kernel is too old for is
+// refused with an error that wraps errors.ErrUnsupported and names the version that has it; the kernel itself would leave
+// it out in silence.
+//
+// Timeouts, and to flush the table, go through github.com/moby/ipvs, which says all of that. It runs modprobe once in a
+// process's life, when it is used first; ip_vs is there by then, so that it does nothing. Everything else is a matter of
+// attributes that it does not know, or of batches.
+//
 // # Privileges
 //
 // The kernel's table needs CAP_NET_ADMIN and a kernel with ip_vs; without, and on systems other than Linux, [Open] gives an
