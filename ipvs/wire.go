@@ -131,7 +131,7 @@ func (a *answer) errno() (number int, message string, err error) {
 	}
 	skip := headerLen
 	if n := native.Uint32(a.body[4:]); a.flags&flagCapped == 0 && n > headerLen {
-		skip = int(min(uint64(n)+3&^3, uint64(len(a.body))))
+		skip = int(min((uint64(n)+3)&^3, uint64(len(a.body))))
 	}
 	r := reader{b: a.body[min(4+skip, len(a.body)):]}
 	for r.next() {

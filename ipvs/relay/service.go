@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -336,5 +335,5 @@ func (s *service) keep(c io.Closer) error {
 
 // backoff is the pause after so many failures in a row.
 func backoff(failures int) time.Duration {
-	return min(cmp.Or(time.Millisecond<<min(failures, 10), time.Millisecond), time.Second)
+	return min(time.Millisecond<<min(failures, 10), time.Second)
 }
