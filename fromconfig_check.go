@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/check/bfd"
+	"github.com/holdfast-lb/holdfast/check/proto"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/intern"
 	"golang.org/x/net/dns/dnsmessage"
@@ -72,8 +73,25 @@ func checkerOf(c *config.Check, g *config.Global) check.Checker {
 	if err != nil { // credentials has told it, unless a file changed meanwhile
 		return failing(err)
 	}
-	if c.Kind == "SMTP_CHECK" {
+	switch c.Kind {
+	case "SMTP_CHECK":
 		return smtpOf(c, target, t)
+	case "GRPC_CHECK":
+		return proto.GRPC{Target: target, TLS: t, Service: c.Service, Authority: c.VirtualHost}
+	case "WEBSOCKET_CHECK":
+		return proto.WebSocket{Target: target, TLS: t, Path: c.Path, VirtualHost: c.VirtualHost}
+	case "REDIS_CHECK":
+		return proto.Redis{Target: target, TLS: t, User: c.User, Password: c.Password, Role: c.Role}
+	case "MYSQL_CHECK":
+		return proto.MySQL{Target: target, User: c.User}
+	case "PGSQL_CHECK":
+		return proto.PostgreSQL{Target: target, TLS: t, User: c.User, Database: c.Database, Role: c.Role}
+	case "AGENT_CHECK":
+		send := c.Send
+		if send != "" {
+			send += "\n"
+		}
+		return proto.Agent{Target: target, Send: send}
 	}
 	return httpOf(c, target, t)
 }
@@ -171,7 +189,7 @@ func regexOf(r *config.Regex) (*check.Regex, error) {
 
 // tlsOf reads the files that a check names. It is nil for one without TLS.
 func tlsOf(c *config.Check) (*check.TLS, error) {
-	if c.Kind != "SSL_GET" && !c.StartTLS {
+	if c.Kind != "SSL_GET" && !c.StartTLS && !c.Secure {
 		return nil, nil
 	}
 	t := &check.TLS{
@@ -180,6 +198,9 @@ func tlsOf(c *config.Check) (*check.TLS, error) {
 	}
 	if c.TLS.Verify {
 		t.NoSNI = false // the name that is verified is the one that is asked for
+	}
+	if c.Secure {
+		t.NoSNI = false
 	}
 	if c.TLS.CA != "" {
 		pem, err := os.ReadFile(c.TLS.CA)

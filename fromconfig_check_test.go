@@ -49,6 +49,12 @@ func TestFromConfigCarriesEveryOptionOfAChecker(t *testing.T) {
 		{"DNS_CHECK { type mx\nname example.org\n}", "check.DNS {" + target + " Name:example.org Type:TypeMX}"},
 		{"UDP_CHECK { payload 00ff\nrequire_reply 1x\nmin_reply_length 2\n}", "check.UDP {" + target + " Payload:[0 255] Reply:&{Data:[16] Mask:[240] Min:2 Max:255}}"},
 		{"UDP_CHECK { require_reply\nmax_reply_length 9\n}", "check.UDP {" + target + " Payload:[] Reply:&{Data:[] Mask:[] Min:0 Max:9}}"},
+		{"GRPC_CHECK { service db\n}", "proto.GRPC {" + target + " TLS:<nil> Service:db Authority:www.example.org}"},
+		{"WEBSOCKET_CHECK { path /ws\nvirtualhost a.example.org\n}", "proto.WebSocket {" + target + " TLS:<nil> Path:/ws VirtualHost:a.example.org Origin: Subprotocol:}"},
+		{"REDIS_CHECK { user u\npassword p\nrole master\n}", "proto.Redis {" + target + " TLS:<nil> User:u Password:p Role:master}"},
+		{"MYSQL_CHECK { user u\n}", "proto.MySQL {" + target + " User:u}"},
+		{"PGSQL_CHECK { user u\ndatabase d\nrole standby\n}", "proto.PostgreSQL {" + target + " TLS:<nil> User:u Database:d Role:standby}"},
+		{"AGENT_CHECK { connect_port 80\nsend web1\n}", "proto.Agent {" + target + " Send:web1\n}"},
 		{"HTTP_GET { http_protocol 1.0c\nvirtualhost a.example.org\nfast_recovery\nurl { path /a\nstatus_code 200 300-302\ndigest 0123456789abcdef0123456789abcdef\n}\nurl { path /b\nvirtualhost b.example.org\n} }",
 			"check.HTTP {" + target + " TLS:<nil> Protocol:1.0C URLs:[" +
 				"{Path:/a VirtualHost:a.example.org Method: Header:map[User-Agent:[KeepAliveClient]] Body: Redirects:0 Status:[200 300-302] Digest:0123456789abcdef0123456789abcdef Text: Regex:<nil> JSON:[] Within:0s} " +

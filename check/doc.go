@@ -2,7 +2,8 @@
 //
 // # Usage
 //
-// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in;
+// A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in,
+// package check/proto has those of further protocols, [All], [Any] and [AtLeast] put several together, and a [Heartbeat] waits to hear;
 // your own is one method:
 //
 //	queue := check.CheckerFunc(func(ctx context.Context) error {

@@ -29,8 +29,11 @@ func withPolicy[T any](table map[string]setter[T], policyOf func(*T) *policy, na
 	return table
 }
 
-// checkKinds are all checkers.
-var checkKinds = []string{"TCP_CHECK", "HTTP_GET", "SSL_GET", "MISC_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "BFD_CHECK", "FILE_CHECK"}
+// checkKinds are all checkers: keepalived's, then those that only Holdfast has.
+var checkKinds = []string{
+	"TCP_CHECK", "HTTP_GET", "SSL_GET", "MISC_CHECK", "SMTP_CHECK", "DNS_CHECK", "UDP_CHECK", "PING_CHECK", "BFD_CHECK", "FILE_CHECK",
+	"GRPC_CHECK", "WEBSOCKET_CHECK", "REDIS_CHECK", "MYSQL_CHECK", "PGSQL_CHECK", "AGENT_CHECK",
+}
 
 // checkTable has what the checkers have in common, and what some have.
 func checkTable(kind string) map[string]setter[Check] {
@@ -88,6 +91,11 @@ func checkTable(kind string) map[string]setter[Check] {
 		fallthrough
 	case "SSL_GET":
 		return withPolicy(table, func(c *Check) *policy { return &c.policy }, "nb_get_retry")
+	case "GRPC_CHECK", "WEBSOCKET_CHECK", "REDIS_CHECK", "MYSQL_CHECK", "PGSQL_CHECK", "AGENT_CHECK":
+		for name, field := range protocolWords {
+			table[name] = text(field)
+		}
+		table["tls"] = flag(func(c *Check) *bool { return &c.Secure })
 	case "SMTP_CHECK":
 		table["host"] = func(_ *decoder, n *Node, c *Check) { c.hosts = append(c.hosts, n) }
 	case "PING_CHECK":
@@ -102,6 +110,17 @@ func checkTable(kind string) map[string]setter[Check] {
 		table["name"] = checkTracks("bfd")
 	}
 	return table
+}
+
+// protocolWords are those of the checkers that only Holdfast has.
+var protocolWords = map[string]func(*Check) *string{
+	"service":  func(c *Check) *string { return &c.Service },
+	"path":     func(c *Check) *string { return &c.Path },
+	"user":     func(c *Check) *string { return &c.User },
+	"password": func(c *Check) *string { return &c.Password },
+	"database": func(c *Check) *string { return &c.Database },
+	"role":     func(c *Check) *string { return &c.Role },
+	"send":     func(c *Check) *string { return &c.Send },
 }
 
 var urlKeywords = map[string]setter[URL]{

@@ -97,6 +97,26 @@ func (v *VRRPInstance) held() []VirtualAddress { return slices.Concat(v.Addresse
 // httpPorts are those where HTTP is spoken, or a proxy in front of it.
 var httpPorts = map[uint16]bool{80: true, 81: true, 443: true, 591: true, 3000: true, 5000: true, 8000: true, 8008: true, 8080: true, 8081: true, 8088: true, 8443: true, 8888: true, 9000: true}
 
+// protocolChecks are the checks that see more than a TCP_CHECK, by the port where their protocol is spoken.
+var protocolChecks = map[uint16]string{
+	25: "SMTP_CHECK", 587: "SMTP_CHECK", 3306: "MYSQL_CHECK", 5432: "PGSQL_CHECK", 6379: "REDIS_CHECK", 50051: "GRPC_CHECK",
+}
+
+// overTCPOnly are further checks of what is not spoken over UDP.
+var overTCPOnly = map[string]bool{"GRPC_CHECK": true, "WEBSOCKET_CHECK": true, "REDIS_CHECK": true, "MYSQL_CHECK": true, "PGSQL_CHECK": true}
+
+// seen says whether any check looks behind the port.
+func (r *RealServer) seen() bool {
+	for _, c := range r.Checks {
+		switch c.Kind {
+		case "TCP_CHECK", "PING_CHECK", "BFD_CHECK":
+		default:
+			return true
+		}
+	}
+	return false
+}
+
 // masterDown is how long the others wait for a master that is silent.
 func (v *VRRPInstance) masterDown() time.Duration {
 	skew := time.Duration(256-v.Priority) * time.Second / 256

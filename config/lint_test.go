@@ -27,6 +27,9 @@ func edit(text, old, new string) string { return strings.ReplaceAll(text, old, n
 
 var ruleCases = []struct{ code, bad, good string }{
 	{"tcp-check-http", serv("", "TCP_CHECK {\n }"), edit(edit(serv("", "TCP_CHECK {\n connect_port 5432\n }"), ".1 80", ".1 5432"), " 80 {", " 5432 {")},
+	{"tcp-check-http", serv("", "TCP_CHECK {\n }\n PING_CHECK {\n }"), serv("", "TCP_CHECK {\n }\n WEBSOCKET_CHECK {\n }")},
+	{"tcp-check-protocol", serv("", "TCP_CHECK {\n connect_port 5432\n }"), serv("", "TCP_CHECK {\n connect_port 5432\n }\n PGSQL_CHECK {\n connect_port 5432\n }")},
+	{"ping-only", serv("", "PING_CHECK {\n }"), serv("", "PING_CHECK {\n }\n TCP_CHECK {\n }")},
 	{"no-check", serv("", ""), serv("", wellChecked)},
 	{"slow-detection", serv("", "HTTP_GET {\n delay_loop 60\n url {\n path /\n }\n }"), serv("", wellChecked)},
 	{"late-first-check", serv("", "HTTP_GET {\n warmup 60\n url {\n path /\n }\n }"), serv("", "HTTP_GET {\n warmup 60\n alpha\n url {\n path /\n }\n }")},
@@ -36,8 +39,10 @@ var ruleCases = []struct{ code, bad, good string }{
 	{"url-without-host", url("path /"), url("path /\n virtualhost a")},
 	{"many-urls", url("path /a\n }\n url {\n path /b"), url("path /a")},
 	{"tls-not-verified", serv("", "SSL_GET {\n url {\n path /\n }\n }"), serv("", wellChecked)},
+	{"tls-not-verified", serv("", "SSL_GET {\n tls_verify no\n url {\n path /\n }\n }"), serv("", "SSL_GET {\n tls_verify\n url {\n path /\n }\n }")},
 	{"udp-silence", serv("", "UDP_CHECK {\n }"), serv("", "UDP_CHECK {\n require_reply 00\n }")},
 	{"tcp-check-udp", edit(serv("", wellChecked), "protocol TCP", "protocol UDP"), serv("", wellChecked)},
+	{"tcp-check-udp", edit(serv("", "REDIS_CHECK {\n }"), "protocol TCP", "protocol UDP"), serv("", "REDIS_CHECK {\n }")},
 	{"check-elsewhere", serv("", "HTTP_GET {\n connect_port 81\n url {\n path /\n }\n }"), serv("", "HTTP_GET {\n connect_port 80\n url {\n path /\n }\n }")},
 	{"misc-without-timeout", serv("", "MISC_CHECK {\n misc_path /bin/true\n }"), serv("", "MISC_CHECK {\n misc_path /bin/true\n misc_timeout 3\n }")},
 	{"script-two-words", serv("", "MISC_CHECK {\n misc_path /bin/true a\n }"), serv("", "MISC_CHECK {\n misc_path \"/bin/true a\"\n }")},

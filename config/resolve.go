@@ -185,6 +185,7 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer) {
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
 	c.Addr = c.target(r)
 	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
+	c.VirtualHost = host
 	c.Protocol = cmp.Or(c.Protocol, "1.0")
 	if len(c.Pattern) > 0 && c.ReplyMax == 0 {
 		c.ReplyMax = 255

@@ -22,12 +22,35 @@ var lintRules = []Rule{
 			if c.Kind != "TCP_CHECK" || !c.first || !httpPorts[c.Addr.Port()] && !httpPorts[v.Addr.Port()] {
 				return
 			}
+			if r.seen() {
+				return
+			}
+			l.say(c.Pos, "a TCP check sees only that port %d answers: when the application behind it is gone and the web server or proxy still listens, clients get errors and the server stays in", c.Addr.Port())
+		},
+	},
+	{
+		Code: "tcp-check-protocol", Severity: Note,
+		Why: "A TCP check sees only that a port answers. A database that starts, is full or has lost its primary, and a mail or name server that hangs, go on taking connections.",
+		Fix: "use the check of the protocol",
+		check: func(l *linter, _ *VirtualServer, r *RealServer, c *Check) {
+			if kind := protocolChecks[c.Addr.Port()]; c.Kind == "TCP_CHECK" && kind != "" && c.first && !r.seen() {
+				l.say(c.Pos, "a TCP check sees only that port %d answers; %s sees whether the server works", c.Addr.Port(), kind)
+			}
+		},
+	},
+	{
+		Code: "ping-only", Severity: Note,
+		Why: "A PING_CHECK sees only that a host answers, and its kernel does that by itself: every service on it may be dead.",
+		Fix: "add a check of the service",
+		check: func(l *linter, _ *VirtualServer, r *RealServer, c *Check) {
 			for _, other := range r.Checks {
-				if other.Kind != "TCP_CHECK" {
+				if other.Kind != "PING_CHECK" && other.Kind != "BFD_CHECK" {
 					return
 				}
 			}
-			l.say(c.Pos, "a TCP check sees only that port %d answers: when the application behind it is gone and the web server or proxy still listens, clients get errors and the server stays in", c.Addr.Port())
+			if c.Kind == "PING_CHECK" && c.first {
+				l.say(c.Pos, "only the host of real_server %v is checked, no service on it", r.Addr)
+			}
 		},
 	},
 	{
@@ -118,10 +141,10 @@ var lintRules = []Rule{
 	},
 	{
 		Code: "tls-not-verified", Severity: Note,
-		Why: "SSL_GET does not verify the server's certificate: it may have expired, or be another's, and the check succeeds.",
-		Fix: "watch the certificate by other means",
+		Why: "SSL_GET does not verify the server's certificate unless told to: it may have expired, or be another's, and the check succeeds. What verifies it only Holdfast has: keepalived reports tls_verify as unknown and goes on.",
+		Fix: "add tls_verify, with tls_ca FILE for an authority of your own, or tls_min_days DAYS alone",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			if c.Kind == "SSL_GET" && c.first {
+			if c.Kind == "SSL_GET" && !c.TLS.Verify && c.TLS.MinDays == 0 && c.first {
 				l.say(c.Pos, "SSL_GET verifies no certificate")
 			}
 		},
@@ -141,7 +164,7 @@ var lintRules = []Rule{
 		Why: "A TCP, HTTP or SMTP check says nothing of a service over UDP. Often the service is meant to be TCP, and protocol is missing: its default is UDP.",
 		Fix: "add protocol TCP, or use UDP_CHECK or DNS_CHECK",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
-			overTCP := c.Kind == "TCP_CHECK" || c.Kind == "SMTP_CHECK" || c.http()
+			overTCP := c.Kind == "TCP_CHECK" || c.Kind == "SMTP_CHECK" || c.http() || overTCPOnly[c.Kind]
 			if v.Protocol == "UDP" && overTCP && c.first {
 				l.say(c.Pos, "%s of a service over UDP", c.Kind)
 			}

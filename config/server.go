@@ -84,7 +84,7 @@ type Check struct {
 	Groups        bool // the user's other groups count too
 	Dynamic       bool // misc_dynamic
 	Tracks        string
-	// Path is the file of a FILE_CHECK; Weight and Reverse are its own, or those of the track_file.
+	// Path is the file of a FILE_CHECK, or what a WEBSOCKET_CHECK asks for; Weight and Reverse are its own, or those of the track_file.
 	Path    string
 	Weight  int
 	Reverse bool
@@ -97,6 +97,12 @@ type Check struct {
 	ServerName string
 	// TLS is what else a SSL_GET says of TLS.
 	TLS TLS
+	// Secure is tls of the checkers that only Holdfast has; Service, Password, Database, Role and Send are their keywords
+	// of these names.
+	Secure                                  bool
+	Service, Password, Database, Role, Send string
+	// VirtualHost is the name that the check asks for: its own, the real server's or the virtual server's.
+	VirtualHost string
 	// StartTLS is starttls of a SMTP_CHECK.
 	StartTLS bool
 	// Helo is helo_name; DNSName and DNSType are the question of a DNS_CHECK, "." and SOA unless said otherwise.

@@ -354,6 +354,10 @@ func (d *decoder) validateCheck(c *Check) {
 				d.errorf(u.end, "missing-keyword", "add path /", "the url of line %d has no path", u.Line)
 			}
 		}
+	case "AGENT_CHECK":
+		if c.port == 0 {
+			d.errorf(c.Pos, "missing-keyword", "add connect_port PORT", "AGENT_CHECK needs the port of the agent, which is not the server's")
+		}
 	case "UDP_CHECK":
 		if c.ReplyMax != 0 && c.ReplyMin > c.ReplyMax {
 			d.errorf(c.Pos, "bad-value", "", "min_reply_length %d is above max_reply_length %d: no answer could fit", c.ReplyMin, c.ReplyMax)

@@ -1,0 +1,76 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// All is well when every one of the checkers is. They run at once, each asked by its Check: what a [Reporter] or [Watcher] could
+// say beyond is not asked for.
+func All(checkers ...Checker) Checker { return several{len(checkers), checkers} }
+
+// Any is well when at least one of the checkers is. They run at once.
+func Any(checkers ...Checker) Checker { return several{1, checkers} }
+
+// AtLeast is well when n of the checkers are. They run at once, and those that are not needed any more are told to end.
+func AtLeast(n int, checkers ...Checker) Checker { return several{n, checkers} }
+
+type several struct {
+	need     int
+	checkers []Checker
+}
+
+// Check implements [Checker].
+func (s several) Check(ctx context.Context) error {
+	if s.need < 1 || s.need > len(s.checkers) {
+		return fmt.Errorf("%d of %d checks: there is no such number of them", s.need, len(s.checkers))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan error, len(s.checkers))
+	for _, c := range s.checkers {
+		go func() { results <- c.Check(ctx) }()
+	}
+	verdict, left := s.count(results)
+	cancel()
+	for range left { // none is asked again before it has ended
+		<-results
+	}
+	return verdict
+}
+
+// count takes results until it is clear what they come to, and says how many are still to come.
+func (s several) count(results <-chan error) (verdict error, left int) {
+	var failures []string
+	inconclusive := false
+	well := 0
+	for left = len(s.checkers); ; {
+		switch {
+		case well >= s.need:
+			return nil, left
+		case well+left < s.need:
+			return s.failure(failures, inconclusive), left
+		}
+		err := <-results
+		left--
+		if err == nil {
+			well++
+			continue
+		}
+		failures = append(failures, err.Error())
+		inconclusive = inconclusive || errors.Is(err, ErrInconclusive)
+	}
+}
+
+// failure is inconclusive when one of the checks was: had it been made, it might have been enough.
+func (s several) failure(failures []string, inconclusive bool) error {
+	text := strings.Join(failures, "; ")
+	if len(s.checkers) > 1 && s.need < len(s.checkers) {
+		text = fmt.Sprintf("%d of %d checks are not well, and %d must be: %s", len(failures), len(s.checkers), s.need, text)
+	}
+	if inconclusive {
+		return fmt.Errorf("%s: %w", text, ErrInconclusive)
+	}
+	return errors.New(text)
+}
