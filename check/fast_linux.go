@@ -10,14 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// engine makes connections, and nothing else, for any number of TCP checks: on one thread, without a goroutine for each, with
-// four system calls a check. All of it is guarded by the Monitor's mu, but for waiting.
+// engine makes the plain checks, TCP and HTTP that looks at no body, any number of them: on one thread, without a goroutine for
+// each, with no more system calls than it takes. All of it is guarded by the Monitor's mu, but for waiting.
 type engine struct {
 	m     *Monitor
 	poll  int // epoll
 	event int // eventfd, that wakes it
 	queue schedule
 	runs  map[int32]*run // by descriptor
+
+	buffer [16 << 10]byte
 
 	wakeAt time.Time // when it will look by itself
 	awake  bool      // it holds mu, and looks again before it waits
@@ -49,8 +51,17 @@ func (e *engine) close() {
 
 // fast says whether a checker is one for the engine.
 func fast(c Checker) bool {
-	tcp, ok := c.(TCP)
-	return ok && tcp.Addr.IsValid() && tcp.Addr.Addr().Zone() == "" && tcp.Source.Addr().Zone() == ""
+	switch c := c.(type) {
+	case TCP:
+		return c.Target.plain()
+	case HTTP:
+		return c.Target.plain() && c.plain()
+	}
+	return false
+}
+
+func (t Target) plain() bool {
+	return t.Addr.IsValid() && t.Addr.Addr().Zone() == "" && t.Source.Addr().Zone() == ""
 }
 
 // run works until ctx ends.
@@ -95,7 +106,7 @@ func (e *engine) advance(ctx context.Context, events []unix.EpollEvent) (sleep t
 		t := e.queue[0]
 		e.queue.remove(t)
 		if t.run != nil {
-			e.finish(t.run, errTimedOut, now)
+			e.fail(t.run, errTimedOut, now)
 			continue
 		}
 		t.waits = true
@@ -120,11 +131,23 @@ func (e *engine) happened(event *unix.EpollEvent, now time.Time) {
 	if r == nil {
 		return // it was given up in the same round
 	}
-	var err error
-	if event.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-		err = socketError(r.fd)
+	switch {
+	case r.talk != nil:
+		e.talked(r, event.Events, now)
+	case event.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		e.connected(r, socketError(r.fd), now)
+	default:
+		e.connected(r, nil, now)
 	}
-	e.finish(r, err, now)
+}
+
+// connected is for TCP checks: there is no more to them.
+func (e *engine) connected(r *run, err error, now time.Time) {
+	if err != nil {
+		e.fail(r, err, now)
+		return
+	}
+	e.finish(r, Result{})
 }
 
 func socketError(fd int) error {
@@ -138,32 +161,52 @@ func socketError(fd int) error {
 	return unix.Errno(n)
 }
 
-// start begins a connection.
+// start begins a check.
 func (e *engine) start(t *task, now time.Time) {
 	r := &run{task: t, checker: t.checker, began: now, fd: -1}
 	t.run = r
 	e.m.busy++
-	target := t.checker.(TCP).Target
+	e.m.schedule(t, now.Add(t.key.policy.timeout()))
+	switch c := t.checker.(type) {
+	case TCP:
+		e.connect(r, c.Target, unix.EPOLLOUT|unix.EPOLLONESHOT, now)
+	case HTTP:
+		r.talk = &talk{http: &c}
+		e.ask(r, now)
+	}
+}
+
+// connect begins a connection.
+func (e *engine) connect(r *run, target Target, events uint32, now time.Time) {
+	r.target = target
 	var err error
 	if r.fd, err = target.begin(); err == nil {
-		err = unix.EpollCtl(e.poll, unix.EPOLL_CTL_ADD, r.fd, &unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(r.fd)})
+		err = unix.EpollCtl(e.poll, unix.EPOLL_CTL_ADD, r.fd, &unix.EpollEvent{Events: events, Fd: int32(r.fd)})
 	}
 	if err != nil {
-		e.finish(r, err, now)
+		e.fail(r, err, now)
 		return
 	}
 	e.runs[int32(r.fd)] = r
-	e.m.schedule(t, now.Add(t.key.policy.timeout()))
 }
 
-// finish ends a connection and tells what came of it.
-func (e *engine) finish(r *run, err error, now time.Time) {
-	e.drop(r)
-	if err != nil {
-		target := r.checker.(TCP).Target
-		err = fmt.Errorf("connect to %v: %w", target.Addr, target.whose(err))
+// fail ends a check of which the connection, or the time, came to nothing.
+func (e *engine) fail(r *run, err error, now time.Time) {
+	if r.talk == nil || !r.talk.connected {
+		err = fmt.Errorf("connect to %v: %w", r.target.Addr, r.target.whose(err))
 	}
-	e.m.judge(r.task, Result{At: now, Latency: now.Sub(r.began), Err: err})
+	if r.talk != nil {
+		err = r.talk.http.failed(r.talk.request, err)
+	}
+	e.finish(r, Result{Err: err})
+}
+
+// finish ends a check and tells what came of it.
+func (e *engine) finish(r *run, result Result) {
+	e.drop(r)
+	result.At = time.Now()
+	result.Latency = result.At.Sub(r.began)
+	e.m.judge(r.task, result)
 }
 
 // drop gives a connection up.
@@ -171,6 +214,10 @@ func (e *engine) drop(r *run) {
 	e.m.busy--
 	e.queue.remove(r.task)
 	r.task.run = nil
+	e.hangUp(r)
+}
+
+func (e *engine) hangUp(r *run) {
 	if r.fd >= 0 {
 		delete(e.runs, int32(r.fd))
 		unix.Close(r.fd)

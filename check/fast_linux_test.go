@@ -1,10 +1,14 @@
 package check_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -120,18 +124,84 @@ func TestManyConnectionsOnOneThread(t *testing.T) {
 		probes[i].Suspended = probes[i].ID == "up"
 	}
 	eventually(t, m, probes, func(all map[string]check.ProbeStatus) bool { return all["silent"].Up && len(calls) > 3 })
-	if err := m.Set(nil); err != nil {
-		t.Fatal(err)
-	}
-	if s := m.Stats(); s.Running != 0 || s.Probes != 0 {
-		t.Errorf("%+v", s)
-	}
+	eventually(t, m, nil, func(map[string]check.ProbeStatus) bool { s := m.Stats(); return s.Running == 0 && s.Probes == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	if n := descriptors(t) - before; n > 20 { // those of the servers
 		t.Errorf("%d descriptors are left", n)
+	}
+}
+
+// TestPlainHTTPOnOneThread: what the engine finds is what HTTP.Check finds, whatever the server does.
+func TestPlainHTTPOnOneThread(t *testing.T) {
+	say := func(parts ...string) check.Target { // an answer in parts, then the connection stays open
+		return listen(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+				return
+			}
+			for i, part := range parts {
+				if i > 0 {
+					time.Sleep(time.Millisecond) // a real server, in real time
+				}
+				if part == "close" {
+					c.Close()
+				} else {
+					io.WriteString(c, part)
+				}
+			}
+		})
+	}
+	const ok = "HTTP/1.1 200 OK\r\n"
+	var drip []string
+	for _, b := range ok + "A: b\r\nContent-Length: 3\r\n\r\nabc" {
+		drip = append(drip, string(b))
+	}
+	probes := []check.Probe{}
+	policy := check.Policy{DelayLoop: 20 * time.Millisecond, Timeout: time.Second, AtOnce: true}
+	for name, target := range map[string]check.Target{
+		"closed": say(ok+"\r\nbody", "close"), "length": say(ok + "Content-Length: 4\r\n\r\nbody"), "split": say(ok+"Content-Length: 4\r\n\r", "\nbo", "dy"),
+		"drip": say(drip...), "chunked": say(ok+"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0", "\r\n", "\r\n"),
+		"cut": say(ok+"Content-Length: 9\r\n\r\nbody", "close"), "chunk cut": say(ok+"Transfer-Encoding: chunked\r\n\r\n9\r\nbody", "close"),
+		"status": say("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"), "no content": say("HTTP/1.1 204 No Content\r\n\r\n"),
+		"continue": say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", "Content-Length: 0\r\n\r\n"), "nothing": say("close"),
+		"part": say(ok+"A: b\r\n", "close"), "not HTTP": say("hello world\r\n\r\n"), "long": say(ok+"A: "+strings.Repeat("x", 80000), "\r\n\r\n"),
+		"large": say(ok+"\r\n"+strings.Repeat("x", 500000), strings.Repeat("x", 900000)), "silent": listen(t, func(net.Conn) {}), "refused": refused(t),
+		"full": full(t), "length in two": say(ok+"Content-Length: 400000\r\n\r\n"+strings.Repeat("x", 200000), strings.Repeat("x", 200000)),
+	} {
+		c := check.HTTP{Target: target, URLs: []check.URL{{Path: "/a"}, {Path: "/b", VirtualHost: "example.org"}}}
+		probes = append(probes, check.Probe{ID: name, Checker: c, Policy: policy})
+	}
+	probes = append(probes, check.Probe{ID: "bad path", Checker: check.HTTP{Target: refused(t), URLs: []check.URL{{Path: "/a b"}}}, Policy: policy})
+	m := check.NewMonitor(check.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- m.Run(ctx) }()
+	eventually(t, m, probes, func(all map[string]check.ProbeStatus) bool {
+		for _, s := range all {
+			if s.Checks < 3 {
+				return false
+			}
+		}
+		return true
+	})
+	status := m.Status()
+	for _, p := range probes {
+		ctx, cancel := context.WithTimeout(t.Context(), policy.Timeout)
+		report, err := p.Checker.(check.HTTP).Report(ctx)
+		cancel()
+		s := status[p.ID]
+		if fmt.Sprint(err) != fmt.Sprint(s.Last.Err) || err == nil && report != s.Last.Report {
+			t.Errorf("%s: on one thread %v %v, alone %v %v", p.ID, s.Last.Report, s.Last.Err, report, err)
+		}
+		if good := "closed length split drip chunked no content continue large length in two"; s.Up != strings.Contains(good, p.ID) {
+			t.Errorf("%s: up %v, %v", p.ID, s.Up, s.Last.Err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -18,6 +18,9 @@ type engine struct {
 func newEngine(*Monitor) (*engine, error) { return nil, errors.ErrUnsupported }
 func fast(Checker) bool                   { return false }
 
+// talk is the engine's.
+type talk struct{}
+
 func (*engine) run(context.Context)    {}
 func (*engine) wake()                  {}
 func (*engine) start(*task, time.Time) {}

@@ -121,7 +121,8 @@ type request struct {
 	body               string
 }
 
-func (c HTTP) ask(ctx context.Context, via wire, u *URL) (detail string, err error) {
+// first is the request that a url begins with.
+func (c HTTP) first(u *URL) *request {
 	r := &request{method: u.Method, path: u.Path, host: u.VirtualHost, header: u.Header, body: u.Body}
 	if r.method == "" {
 		r.method = http.MethodGet
@@ -132,13 +133,23 @@ func (c HTTP) ask(ctx context.Context, via wire, u *URL) (detail string, err err
 	if r.host == "" {
 		r.host = c.address()
 	}
+	return r
+}
+
+// failed says of an error what was asked for.
+func (c HTTP) failed(r *request, err error) error {
+	return fmt.Errorf("%s %s://%v%s: %w", r.method, c.scheme(), c.Addr, r.path, err)
+}
+
+func (c HTTP) ask(ctx context.Context, via wire, u *URL) (detail string, err error) {
+	r := c.first(u)
 	begin := time.Now()
 	detail, err = c.follow(ctx, via, u, r)
 	if took := time.Since(begin); err == nil && u.Within > 0 && took > u.Within {
 		err = fmt.Errorf("answered after %v, want %v at most", took.Round(time.Microsecond), u.Within)
 	}
 	if err != nil {
-		return detail, fmt.Errorf("%s %s://%v%s: %w", r.method, c.scheme(), c.Addr, r.path, err)
+		return detail, c.failed(r, err)
 	}
 	return detail, nil
 }

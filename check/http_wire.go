@@ -114,9 +114,11 @@ type metered struct {
 	left int
 }
 
+var errLongHeader = fmt.Errorf("the header is longer than %d bytes", maxHeader)
+
 func (m *metered) Read(b []byte) (int, error) {
 	if m.left <= 0 {
-		return 0, fmt.Errorf("the header is longer than %d bytes", maxHeader)
+		return 0, errLongHeader
 	}
 	n, err := m.from.Read(b[:min(len(b), m.left)])
 	m.left -= n
@@ -187,6 +189,8 @@ func (w *wire1) connect(ctx context.Context, host string) error {
 	return nil
 }
 
+var errNoHeader = errors.New("closed without a whole header")
+
 // answer reads a header, and reads over the ones that only announce another.
 func (w *wire1) answer(r *request) (*http.Response, error) {
 	w.in.left = maxHeader
@@ -194,7 +198,7 @@ func (w *wire1) answer(r *request) (*http.Response, error) {
 		resp, err := http.ReadResponse(w.in.Reader, &http.Request{Method: r.method})
 		switch {
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, errors.New("closed without a whole header")
+			return nil, errNoHeader
 		case err != nil:
 			return nil, err
 		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:

@@ -253,6 +253,8 @@ type run struct {
 	began   time.Time
 	cancel  context.CancelFunc // nil for the engine's
 	fd      int                // the engine's
+	target  Target             // that fd is for
+	talk    *talk              // what is said over fd; nil when nothing is
 	discard bool               // nobody wants its result any more
 	stuck   bool               // its time has been over for long; it has no slot
 	watch   bool
