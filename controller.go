@@ -359,8 +359,11 @@ func (c *Controller) syncChanged(ctx context.Context, removed ...ipvs.ServiceKey
 	c.mu.Lock()
 	some := c.state.changed()
 	c.mu.Unlock()
-	err := c.table.Delete(ctx, removed...)
-	return c.tell(ctx, errors.Join(err, c.table.Update(ctx, some...)))
+	err := c.table.Update(ctx, some...)
+	if len(removed) > 0 {
+		err = errors.Join(err, c.table.Delete(ctx, removed...))
+	}
+	return c.tell(ctx, err)
 }
 
 // tell tells of what the table refused.
