@@ -34,8 +34,9 @@ var losses = map[string]loss{
 
 	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
-	"no_accept":  {Warning, ": traffic to the virtual addresses is accepted", "", false},
-	"ha_suspend": {Warning, ": checks run whoever holds the address", "", false},
+	"no_accept":     {Warning, ": traffic to the virtual addresses is accepted", "", false},
+	"nftables_ipvs": {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
+	"ha_suspend":    {Warning, ": checks run whoever holds the address", "", false},
 }
 
 func loses(k *Keyword) loss {
