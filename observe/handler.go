@@ -21,7 +21,7 @@ const answerTime = 10 * time.Second
 func (o *Observer) Handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(o, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 2})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.bounded(o.front))
 	mux.HandleFunc("GET /status", o.bounded(o.serveStatus))

@@ -65,7 +65,7 @@ func New(c Controller, o Options) *Observer {
 	}
 	return &Observer{
 		controller: c, options: o, started: time.Now(), events: c.Subscribe(queueLength),
-		streams: make(chan struct{}, o.MaxStreams), costly: make(chan struct{}, 8), counts: newCounts(),
+		streams: make(chan struct{}, o.MaxStreams), costly: make(chan struct{}, 4), counts: newCounts(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -91,7 +92,7 @@ func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbos
 		if told[d.Code]++; told[d.Code] > maxOfAKind && d.Severity != config.Error {
 			continue
 		}
-		fmt.Fprintln(w, d)
+		fmt.Fprintln(w, paintDiagnostic(d, inColor(w)))
 		for _, step := range d.Via() {
 			fmt.Fprintf(w, "    by %s at %v\n", step.What, step.Pos)
 		}
@@ -114,6 +115,13 @@ func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbos
 	} else {
 		fmt.Fprintln(w)
 	}
+}
+
+// paintDiagnostic colours the severity in what a remark says.
+func paintDiagnostic(d config.Diagnostic, color bool) string {
+	word := d.Severity.String() + ":"
+	code := map[config.Severity]string{config.Error: bold + ";" + red, config.Warning: bold + ";" + yellow}[d.Severity]
+	return strings.Replace(d.String(), " "+word, " "+paint(word, cmp.Or(code, cyan), color), 1)
 }
 
 // pointAt prints the line of a remark and underlines what it is about.

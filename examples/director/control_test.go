@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
 )
 
@@ -256,6 +257,10 @@ func TestColors(t *testing.T) {
 	line := eventLine(holdfast.Event{Kind: "server", Object: "a\x1b[2Jb", To: "DOWN", Reason: "x\ny", Took: 305 * time.Millisecond, Missed: 3}, true)
 	if !strings.Contains(line, "3 events were lost") || !strings.Contains(line, "a [2Jb") || !strings.Contains(line, "\x1b[1;31mDOWN") || strings.Count(line, "\n") != 2 {
 		t.Errorf("%q", line)
+	}
+	told := paintDiagnostic(config.Diagnostic{Severity: config.Error, Message: "no error: at all"}, true)
+	if !strings.Contains(told, "\x1b[1;31merror:\x1b[0m no error: at all") {
+		t.Errorf("%q", told)
 	}
 	if plan := paintPlan("-a x\n-d y\n-e z\n", true); plan != "\x1b[32m-a x\x1b[0m\n\x1b[31m-d y\x1b[0m\n\x1b[33m-e z\x1b[0m\n" {
 		t.Errorf("%q", plan)

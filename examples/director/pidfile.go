@@ -1,10 +1,35 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
+
+// writePIDs writes what is not written yet.
+func (d *director) writePIDs() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pids != nil {
+		return nil
+	}
+	release, err := writePIDFiles(d.pidFiles)
+	if err != nil {
+		release()
+		return err
+	}
+	d.pids = release
+	return nil
+}
+
+func (d *director) removePIDs() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pids != nil {
+		d.pids()
+	}
+}
 
 // writePIDFiles writes our process id into each of the files and locks them, so that a second director with one of them
 // does not start. release removes them.
@@ -35,6 +60,9 @@ func writePIDFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	if err = lock(f); err == nil {
+		err = stillThere(f)
+	}
+	if err == nil {
 		err = f.Truncate(0)
 	}
 	if err == nil {
@@ -45,4 +73,16 @@ func writePIDFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// stillThere says whether the file that is locked is the one of that name: the one who had it may have removed it.
+func stillThere(f *os.File) error {
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if named, err := os.Lstat(f.Name()); err != nil || !os.SameFile(ours, named) {
+		return errors.New("another director has just left: try again")
+	}
+	return nil
 }

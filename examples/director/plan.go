@@ -31,7 +31,7 @@ func planCommand(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "director: of %d statements %d have no effect here: director check -v %s\n", r.cfg.Effective+r.cfg.Accepted, r.cfg.Accepted, files[0])
 	}
 	if *status == "" {
-		fmt.Fprint(stdout, holdfast.Diff(holdfast.Spec{}, r.spec))
+		fmt.Fprint(stdout, paintPlan(holdfast.Diff(holdfast.Spec{}, r.spec).String(), inColor(stdout)))
 		return exitOK
 	}
 	if err := askPlan(*status, files[0], stdout); err != nil {
@@ -68,6 +68,6 @@ func askPlan(addr, file string, stdout io.Writer) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("director at %s: %s", addr, bytes.TrimSpace(body))
 	}
-	_, err = stdout.Write(body)
+	_, err = io.WriteString(stdout, paintPlan(string(body), inColor(stdout)))
 	return err
 }

@@ -89,8 +89,11 @@ func (d *director) serveWhenFree(ctx context.Context) {
 	}
 }
 
-// serve opens what is asked for and not open yet.
+// serve makes what is asked for and not there yet.
 func (d *director) serve(ctx context.Context) (err error) {
+	if err := d.writePIDs(); err != nil {
+		return err
+	}
 	if d.status != "" && !d.statusServed {
 		err = d.serveStatus(ctx, d.status)
 		d.statusServed = err == nil

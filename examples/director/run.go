@@ -61,8 +61,9 @@ type director struct {
 	planning                    chan struct{} // holds a token for each plan being made
 
 	loading sync.Mutex // held while the file is put into force
-	mu      sync.Mutex // guards global
+	mu      sync.Mutex // guards the fields below
 	global  config.Global
+	pids    func() // removes the files of our id; nil until they are written
 }
 
 func runCommand(args []string, stderr io.Writer) int {
@@ -158,9 +159,8 @@ func (d *director) run() int {
 	for _, note := range d.notes {
 		d.log.Warn(note)
 	}
-	release, code, err := d.begin(ctx)
-	defer release()
-	if err != nil {
+	defer d.removePIDs()
+	if code, err := d.begin(ctx); err != nil {
 		d.log.Error("not started", "error", err)
 		return code
 	}
@@ -192,14 +192,10 @@ func (d *director) life(ctx context.Context) context.Context {
 	return context.WithoutCancel(ctx)
 }
 
-// begin does all that may keep a director from starting. release undoes what must not stay behind, whatever was done.
-func (d *director) begin(ctx context.Context) (release func(), code int, err error) {
-	release, err = writePIDFiles(d.pidFiles)
-	if err != nil {
-		return release, exitFailed, err
-	}
+// begin does all that may keep a director from starting.
+func (d *director) begin(ctx context.Context) (code int, err error) {
 	if code, err := d.load(ctx); err != nil {
-		return release, code, err
+		return code, err
 	}
 	if d.dump {
 		d.dumpTo(dataSignal)
@@ -207,7 +203,7 @@ func (d *director) begin(ctx context.Context) (release func(), code int, err err
 	if !d.replace {
 		err = d.serve(ctx)
 	}
-	return release, exitFailed, err
+	return exitFailed, err
 }
 
 // load puts the file into force. On an error what was in force stays so.
