@@ -34,6 +34,11 @@ var losses = map[string]loss{
 
 	"static_ipaddress": {Warning, ": the addresses are not set", "", false},
 
+	"skip_check_adv_addr":      {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false},
+	"vrrp_skip_check_adv_addr": {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false},
+	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false},
+	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false},
+
 	"no_accept":     {Warning, ": traffic to the virtual addresses is accepted", "", false},
 	"nftables_ipvs": {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
 	"ha_suspend":    {Warning, ": checks run whoever holds the address", "", false},

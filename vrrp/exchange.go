@@ -262,6 +262,9 @@ func (r *Router) compare(now time.Time, x *runner, packet *Packet) {
 	if err := r.advert.Compare(&x.in); err != nil {
 		r.dispute(x, now, conflictOf(x.stats.count(err)), packet.Src, err)
 	}
+	if err := x.writer.auth.drifting(); err != nil {
+		r.dispute(x, now, ConflictAuth, packet.Src, err)
+	}
 	if form := x.in.checksumSent(packet.Dst); form != r.advert.Checksum && x.writer.form != r.advert.Checksum {
 		r.dispute(x, now, ConflictChecksum, packet.Src, &packetError{ErrChecksum, "of the form %v, ours is %v", r.advert.Checksum, form})
 	}

@@ -118,7 +118,8 @@ type Authenticator struct {
 	sent  uint64 // sequence of the last trailer
 	marks []mark // newest last
 	ah    hash.Hash
-	ahSeq uint32 // the highest sent or seen
+	ahSeq uint32        // the highest sent or seen
+	off   time.Duration // how late the clock of the last sender that was believed is
 	sum   [sha256.Size]byte
 	pad   [20]byte
 }
@@ -222,7 +223,8 @@ func (a *Authenticator) Verify(now time.Time, p *Advertisement, b []byte, src ne
 
 func (a *Authenticator) verifyTrailer(now time.Time, message, t []byte, src netip.Addr) error {
 	sequence := binary.BigEndian.Uint64(t[4:])
-	if off := now.Sub(time.Unix(int64(binary.BigEndian.Uint32(t[4:])), 0)); !a.in.HMAC.Monotonic && !a.inWindow(off) {
+	off := now.Sub(time.Unix(int64(binary.BigEndian.Uint32(t[4:])), 0))
+	if !a.in.HMAC.Monotonic && !a.inWindow(off) {
 		return &packetError{ErrHMACStale, "by %v: clocks must agree", off, nil}
 	}
 	key := a.keys[t[1]]
@@ -235,7 +237,17 @@ func (a *Authenticator) verifyTrailer(now time.Time, message, t []byte, src neti
 	if !a.advance(now, src, sequence) {
 		return &packetError{ErrHMACReplay, "from %v", src, nil}
 	}
+	a.off = off
 	return nil
+}
+
+// drifting says that the clock of the last sender that was believed is more than half of the window away from ours: soon it
+// will not be believed. The error is for telling only.
+func (a *Authenticator) drifting() error {
+	if w := a.in.HMAC.window(a.in.interval()); !a.in.HMAC.enabled() || a.in.HMAC.Monotonic || a.off.Abs() <= w/2+time.Second {
+		return nil
+	}
+	return &packetError{ErrHMACStale, "soon: clocks differ by %v of %v", a.off.Truncate(time.Second), a.in.HMAC.window(a.in.interval())}
 }
 
 // authenticate verifies a packet by what the instance is configured for.

@@ -168,6 +168,23 @@ func TestHMACClockSteps(t *testing.T) {
 	}
 }
 
+// TestHMACDrift: clocks that part are told of before adverts are refused.
+func TestHMACDrift(t *testing.T) {
+	var w writer
+	in := signer(func(in *Instance) { in.HMAC.Window = 20 * time.Second })
+	w.configure(in)
+	a := NewAuthenticator(in)
+	for late, told := range map[time.Duration]bool{0: false, 10 * time.Second: false, 12 * time.Second: true, -12 * time.Second: true, 20 * time.Second: true} {
+		from := netip.AddrFrom4([4]byte{10, 0, 0, byte(20 + late/time.Second)})
+		if err := verify(t, a, signedAt.Add(late), signed(t, &w, signedAt, from), from); err != nil {
+			t.Errorf("%v: %v", late, err)
+		}
+		if err := a.drifting(); (err != nil) != told {
+			t.Errorf("%v: %v", late, err)
+		}
+	}
+}
+
 func TestHMACUnicastSendersArePeers(t *testing.T) {
 	in := signer(func(in *Instance) { in.Peers = []Peer{{Addr: higher}} })
 	var w writer
