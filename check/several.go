@@ -27,6 +27,9 @@ func (s several) Check(ctx context.Context) error {
 	if s.need < 1 || s.need > len(s.checkers) {
 		return fmt.Errorf("%d of %d checks: there is no such number of them", s.need, len(s.checkers))
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan error, len(s.checkers))
 	for _, c := range s.checkers {

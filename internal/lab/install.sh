@@ -6,7 +6,7 @@ set -eu
 # command:package
 wanted='linux.uml:user-mode-linux keepalived:keepalived nginx:nginx-light ipvsadm:ipvsadm tcpdump:tcpdump
 modprobe:kmod ip:iproute2 vtysh:frr nft:nftables ping:iputils-ping gcc:gcc chromium:chromium systemd-analyze:systemd
-postfix:postfix unbound:unbound socat:socat'
+postfix:postfix unbound:unbound socat:socat redis-server:redis-server pg_ctlcluster:postgresql mariadbd:mariadb-server'
 
 missing=
 PATH=$PATH:/usr/sbin:/sbin
