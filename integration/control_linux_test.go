@@ -216,3 +216,25 @@ func (d *described) everyPath() {
 		}
 	}
 }
+
+// TestFailoverByCommand: an operator moves the address to the other host, and it stays there.
+func TestFailoverByCommand(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	lan := lab.New(t)
+	a, b := lan.Host("a", "10.9.0.1/24"), lan.Host("b", "10.9.0.2/24")
+	vrrpOnly, _, _ := strings.Cut(balanced, "virtual_server")
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	startDirector(t, a, write(t, "a.conf", strings.Replace(vrrpOnly, "version 3", "version 3\n priority 150", 1)), "--ipvs", "none", "--control", socket)
+	within(t, 10*time.Second, "a holds the address", func() bool { return a.Has(vip) })
+	startDirector(t, b, write(t, "b.conf", vrrpOnly), "--ipvs", "none")
+	a.MustRun(lab.Bin("director"), "failover", "web", "--control", socket)
+	within(t, 10*time.Second, "b holds the address", func() bool { return b.Has(vip) && !a.Has(vip) })
+	time.Sleep(time.Second) // five adverts: the stronger one does not preempt
+	if a.Has(vip) || !b.Has(vip) {
+		t.Error("the address went back by itself")
+	}
+	if out := a.MustRun(lab.Bin("director"), "status", "--control", socket); !strings.Contains(out, "BACKUP") {
+		t.Errorf("status of a:\n%s", out)
+	}
+}

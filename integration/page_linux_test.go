@@ -367,3 +367,26 @@ func picture(t *testing.T, ctx context.Context, name string, width, height int64
 		t.Fatal(err)
 	}
 }
+
+// TestPageHostileNames: markup in a name is shown as it is written, and nothing in it runs.
+func TestPageHostileNames(t *testing.T) {
+	lab.Need(t, "chromium")
+	t.Parallel()
+	const name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`
+	s := newSite("lb1")
+	s.spec.Instances[0].Name = name
+	s.spec.Services[0].Name = name
+	s.spec.Services[0].Servers[0].Checks[0].ID = name
+	s.scripts["10.1.0.11:80"].Fail(fmt.Errorf("%s", name))
+	s.run(t, name)
+	ctx := browser(t)
+	visit(t, ctx, s.url)
+	for _, place := range []string{".host", "#routers", "#attention .name", "#attention .why", "#timeline"} {
+		shows(t, ctx, place, name)
+	}
+	evaluate[bool](t, ctx, `document.querySelector("#attention details").open = true`)
+	shows(t, ctx, "#attention table", name)
+	if evaluate[bool](t, ctx, `Boolean(window.hacked) || document.querySelectorAll("img").length > 0`) {
+		t.Error("a name became markup")
+	}
+}

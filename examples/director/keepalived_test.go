@@ -191,12 +191,18 @@ func TestPIDFiles(t *testing.T) {
 // TestJournal: priorities instead of times and levels.
 func TestJournal(t *testing.T) {
 	var b bytes.Buffer
-	log := slog.New(newJournalHandler(&b, slog.LevelInfo)).With("a", 1).WithGroup("g")
+	log := slog.New(newLineHandler(&b, slog.LevelInfo, journalPrefix)).With("a", 1).WithGroup("g")
 	log.Info("up", "time", "noon")
 	log.Error("down", "why", "two words")
+	log.Warn("left cleanly")
 	log.Debug("unseen")
-	if want := "<6>msg=up a=1 g.time=noon\n<3>msg=down a=1 g.why=\"two words\"\n"; b.String() != want {
+	if want := "<6>msg=up a=1 g.time=noon\n<3>msg=down a=1 g.why=\"two words\"\n<4>msg=\"left cleanly\" a=1\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
+	}
+	b.Reset()
+	slog.New(newLineHandler(&b, slog.LevelInfo, peoplePrefix)).Error("down", "why", "two words")
+	if want := " \x1b[1;31mERROR\x1b[0m \x1b[1mdown                \x1b[0m why=\"two words\"\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("for people: %q, want %q", b.String(), want)
 	}
 }
 

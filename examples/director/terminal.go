@@ -10,14 +10,11 @@ import (
 
 // inColor says whether the output is a terminal and nobody asked for plain text (no-color.org).
 func inColor(w io.Writer) bool {
-	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	if t, ok := w.(*terminalWriter); ok {
-		return t.color
-	}
-	return false
+	t, ok := w.(*terminalWriter)
+	return ok && t.color && colorWanted()
 }
+
+func colorWanted() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
 // terminalWriter is standard output with the knowledge of what it is.
 type terminalWriter struct {
