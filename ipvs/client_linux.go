@@ -209,6 +209,9 @@ const tornLimit = 10
 // dump reads a list. It begins anew, with reset, when the kernel says that the list changed meanwhile.
 func (k *kernel) dump(ctx context.Context, s *socket, cmd command, key *ServiceKey, reset func(), take func(a *answer) error) error {
 	for tries := 1; ; tries++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		reset()
 		err := k.withFamily(ctx, s, func(family uint16) error {
 			seq := s.nextSeq(1)

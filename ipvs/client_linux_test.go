@@ -296,6 +296,28 @@ func TestTornDump(t *testing.T) {
 	})
 }
 
+// TestContextEndsWithinARead: to read a large table ends with its context, not when all is read.
+func TestContextEndsWithinARead(t *testing.T) {
+	littleEndian(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	k, a := play(t, func(request []answer) (b []byte) {
+		m := request[0]
+		if m.command() == cmdGetService {
+			for range 50 {
+				b = reply(b, 26, 0, m.seq, unhexBody(t, serviceAnswer)...)
+			}
+		} else {
+			cancel()
+		}
+		return reply(b, msgDone, 0, m.seq, 0, 0, 0, 0)
+	})
+	_, err := k.Services(ctx)
+	if calls, _ := a.seen(); !errors.Is(err, context.Canceled) || len(calls) > 2 {
+		t.Errorf("after %d requests: %v", len(calls), err)
+	}
+}
+
 func unhexBody(t *testing.T, text string) []byte { return unhex(t, text)[headerLen:] }
 
 // TestFamilyIsRenumbered: the module was unloaded and loaded, and nobody told us.
