@@ -341,6 +341,10 @@ func TestFamilyIsRenumbered(t *testing.T) {
 	if last := calls[len(calls)-1]; len(last) != 3 || last[0].typ != 27 {
 		t.Errorf("the last call has %d messages for family %d", len(last), last[0].typ)
 	}
+	k.family.Store(26)
+	if err := k.Zero(t.Context()); err != nil || k.family.Load() != 27 {
+		t.Errorf("a command after another number was found: %v, family %d", err, k.family.Load())
+	}
 	a.do(func() { now = 0 })
 	err := k.Apply(t.Context(), additions(3))
 	if n := len(failed(err)); n != 3 || !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, ErrDestinationNotFound) {
@@ -380,6 +384,14 @@ func TestOldKernel(t *testing.T) {
 	if err := k.StartSync(t.Context(), SyncDaemon{Role: SyncMaster, Interface: "eth0", TTL: 2}); !errors.Is(err, errors.ErrUnsupported) {
 		t.Error(err)
 	}
+	d := gue()
+	d.Tunnel.Checksum = NoChecksum
+	op := Op{Action: AddDestination, Service: Service{ServiceKey: keyIPv4}, Destination: d}
+	for version, supported := range map[string]bool{"5.1.21": false, "5.2.0": true, "6.0": true, "4.99": false} {
+		if err := parseRelease(version).supports(&op); (err == nil) != supported {
+			t.Errorf("GUE on Linux %s: %v", version, err)
+		}
+	}
 	if r := parseRelease("what?"); r.supports(&plan[1]) != nil {
 		t.Error("a version that cannot be read is not taken for a new one")
 	}
@@ -412,6 +424,21 @@ func TestStaleAnswers(t *testing.T) {
 		if err := k.Apply(t.Context(), additions(2)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestStaleLists: nor does what was asked before get into a list.
+func TestStaleLists(t *testing.T) {
+	littleEndian(t)
+	k, _ := play(t, func(request []answer) []byte {
+		seq := request[0].seq
+		b := reply(nil, 26, 0, seq-1, unhexBody(t, serviceAnswer)...)
+		b = verdictOn(b, seq-1, unix.EINVAL)
+		return reply(b, msgDone, 0, seq, 0, 0, 0, 0)
+	})
+	k.reader.socket.seq = 7
+	if all, err := k.Services(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%d services, %v", len(all), err)
 	}
 }
 

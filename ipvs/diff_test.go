@@ -161,6 +161,39 @@ func entries(all []ipvs.Service) map[string]string {
 	return m
 }
 
+// TestEveryFieldMakesADifference: there is nothing that one can say and Diff does not see; but for the two ways to say the
+// default.
+func TestEveryFieldMakesADifference(t *testing.T) {
+	base := func() ipvs.Service {
+		s := service(80)
+		s.Protocol, s.Scheduler, s.Persistence = ipvs.UDP, "wlc", time.Minute
+		s.Destinations = []ipvs.Destination{{Addr: netip.MustParseAddrPort("10.0.1.1:80"), Forward: ipvs.Tunnel, Weight: 1}}
+		return s
+	}
+	for want, edits := range map[ipvs.Action][]func(s *ipvs.Service){
+		ipvs.EditService: {
+			func(s *ipvs.Service) { s.Scheduler = "rr" }, func(s *ipvs.Service) { s.Flags = ipvs.Sched3 },
+			func(s *ipvs.Service) { s.Persistence = 0 }, func(s *ipvs.Service) { s.Granularity = 24 }, func(s *ipvs.Service) { s.Engine = "sip" },
+		},
+		ipvs.EditDestination: {
+			func(s *ipvs.Service) { s.Destinations[0].Forward = ipvs.Direct }, func(s *ipvs.Service) { s.Destinations[0].Weight = 2 },
+			func(s *ipvs.Service) { s.Destinations[0].UpperThreshold = 1 }, func(s *ipvs.Service) { s.Destinations[0].LowerThreshold = 1 },
+			func(s *ipvs.Service) { s.Destinations[0].Tunnel.Type = ipvs.GRE }, func(s *ipvs.Service) { s.Destinations[0].Tunnel.Port = 1 },
+			func(s *ipvs.Service) { s.Destinations[0].Tunnel.Checksum = ipvs.Checksum },
+		},
+		0: {func(s *ipvs.Service) { s.Scheduler = "" }, func(s *ipvs.Service) { s.Granularity = 32 }},
+	} {
+		for i, edit := range edits {
+			have, changed := base(), base()
+			edit(&changed)
+			plan := ipvs.Diff([]ipvs.Service{have}, []ipvs.Service{changed})
+			if want == 0 && len(plan) > 0 || want != 0 && (len(plan) != 1 || plan[0].Action != want) {
+				t.Errorf("%v, edit %d: %v", want, i, plan)
+			}
+		}
+	}
+}
+
 // TestDiffNeverEmptiesAService: when no destination stays, the new ones are there before the old ones go.
 func TestDiffNeverEmptiesAService(t *testing.T) {
 	have, want := service(80), service(80)

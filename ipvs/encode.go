@@ -156,7 +156,7 @@ func appendEntry(b []byte, s *Service) []byte {
 	if s.Engine != "" {
 		b = appendString(b, svcEngine, s.Engine)
 	}
-	flags := s.Flags & settable
+	flags := s.Flags
 	if s.Persistence > 0 {
 		flags |= flagPersistent
 	}

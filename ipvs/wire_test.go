@@ -308,6 +308,18 @@ func TestOldAnswers(t *testing.T) {
 	}
 }
 
+// TestTunnelOptionsOfNoTunnel: the kernel keeps what it was told, but it means nothing.
+func TestTunnelOptionsOfNoTunnel(t *testing.T) {
+	littleEndian(t)
+	body := unhex(t, `05 01 0000  2c00 0200
+		0800 0100 0a000001  0600 0200 0050 0000
+		0800 0300 03000000
+		0500 0d00 01000000  0600 0e00 17c0 0000`)
+	if d, err := decodeDestination(&answer{body: body}, familyIPv4); err != nil || d.Forward != Direct || d.Tunnel != (TunnelOptions{}) {
+		t.Errorf("%+v %v", d, err)
+	}
+}
+
 // TestTornAnswers: an answer that is cut anywhere is an error, or says nothing wrong.
 func TestTornAnswers(t *testing.T) {
 	littleEndian(t)
