@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,37 +17,10 @@ import (
 	"github.com/holdfast-lb/holdfast/check/checktest"
 )
 
-// watch runs a Monitor in a bubble; said returns, and forgets, the transitions so far with the second they came at.
+// watch runs a Monitor in a bubble.
 func watch(t *testing.T, probes ...check.Probe) (m *check.Monitor, said func() []string) {
 	t.Helper()
-	begin := time.Now()
-	var mu sync.Mutex
-	var heard []string
-	m = check.NewMonitor(check.Options{OnTransition: func(tr check.Transition) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, fmt.Sprintf("%v %s %v", tr.At.Sub(begin), tr.ID, map[bool]string{true: "UP", false: "DOWN"}[tr.Up]))
-	}})
-	if err := m.Set(probes); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return m, func() []string {
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		got := heard
-		heard = nil
-		return got
-	}
+	return checktest.Run(t, probes...)
 }
 
 func want(t *testing.T, got []string, want ...string) {

@@ -13,10 +13,10 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/lab"
 )
 
-// farm is a configuration of one service with so many real servers, each with a check.
-func farm(servers int, check string) string {
+// farm is a configuration of one service with so many real servers, each with a check every so many seconds.
+func farm(servers, every int, check string) string {
 	var b strings.Builder
-	b.WriteString("virtual_server 10.9.0.100 80 {\n lb_algo rr\n lb_kind NAT\n protocol TCP\n delay_loop 1\n connect_timeout 3\n retry 1\n delay_before_retry 1\n")
+	fmt.Fprintf(&b, "virtual_server 10.9.0.100 80 {\n lb_algo rr\n lb_kind NAT\n protocol TCP\n delay_loop %d\n connect_timeout 3\n retry 1\n delay_before_retry 1\n", every)
 	for i := range servers {
 		fmt.Fprintf(&b, " real_server 10.20.%d.%d 80 {\n %s\n }\n", i/250, i%250+1, check)
 	}
@@ -24,55 +24,72 @@ func farm(servers int, check string) string {
 	return b.String()
 }
 
-// BenchmarkChecks is what checks cost: CPU for each, and resident memory, of director and keepalived in turns, on the same
-// configuration, in the same kernel.
+// BenchmarkChecks is what checks cost: CPU for each, and resident memory, of director and keepalived at the same time, in the
+// same kernel, with the same configuration and the same servers; so whatever else the machine does, it does to both.
 func BenchmarkChecks(b *testing.B) {
 	if !lab.KernelBench(b) {
 		return
 	}
 	lab.Need(b, "ip", "keepalived", "nginx")
 	for _, c := range []struct {
-		name, check string
-		servers     int
+		name, check    string
+		servers, every int
 	}{
-		{"tcp", "TCP_CHECK {\n }", 500},
-		{"tcp", "TCP_CHECK {\n }", 2000},
-		{"http", "HTTP_GET {\n url {\n path /\n status_code 200\n }\n }", 500},
+		{"tcp", "TCP_CHECK {\n }", 200, 1},
+		{"tcp", "TCP_CHECK {\n }", 2000, 10},
+		{"http", "HTTP_GET {\n url {\n path /\n status_code 200\n }\n }", 200, 1},
+		{"http", "HTTP_GET {\n url {\n path /\n status_code 200\n }\n }", 2000, 10},
 	} {
-		for _, program := range []string{"director", "keepalived"} {
-			b.Run(fmt.Sprintf("%s/servers=%d/%s", c.name, c.servers, program), func(b *testing.B) { checks(b, c.servers, c.check, program) })
-		}
+		b.Run(fmt.Sprintf("%s/servers=%d/every=%ds", c.name, c.servers, c.every), func(b *testing.B) { checks(b, farm(c.servers, c.every, c.check), c.every) })
 	}
 }
 
-// checks runs one program for a while.
-func checks(b *testing.B, servers int, check, program string) {
+// checks runs both programs for a while.
+func checks(b *testing.B, conf string, every int) {
 	n := lab.New(b)
-	lb, web := n.Host("lb", "10.9.0.1/16"), n.Host("web", "10.9.0.2/16")
-	lb.MustRun("ip", "route", "add", "10.20.0.0/16", "via", "10.9.0.2")
+	web := n.Host("web", "10.9.0.2/16")
 	web.MustRun("ip", "route", "add", "local", "10.20.0.0/16", "dev", "lo")
-	dir := b.TempDir()
-	conf := write(b, "nginx.conf", "daemon off;\nmaster_process off;\npid "+dir+"/pid;\nerror_log stderr;\nevents { worker_connections 4096; }\n"+
+	serveFarm(b, web)
+	file := write(b, "farm.conf", conf)
+	hosts, running := map[string]*lab.Host{}, map[string]*lab.Process{}
+	for i, program := range []string{"director", "keepalived"} {
+		h := n.Host(program, fmt.Sprintf("10.9.0.%d/16", 10+i))
+		h.MustRun("ip", "route", "add", "10.20.0.0/16", "via", "10.9.0.2")
+		hosts[program], running[program] = h, startChecks(b, h, program, file)
+	}
+	<-time.After(time.Duration(every+4) * time.Second) // all have begun
+	for b.Loop() {
+		const while = 20 * time.Second
+		before, opened := map[string]lab.Usage{}, map[string]int{}
+		for program, p := range running {
+			before[program], opened[program] = usage(b, p), opens(b, hosts[program])
+		}
+		<-time.After(while)
+		each := map[string]float64{}
+		for program, p := range running {
+			after, count := usage(b, p), opens(b, hosts[program])-opened[program]
+			each[program] = float64((after.CPU - before[program].CPU).Microseconds()) / float64(max(count, 1))
+			b.ReportMetric(float64(count)/while.Seconds(), "checks/s-"+program)
+			b.ReportMetric(each[program], "us/check-"+program)
+			b.ReportMetric(float64(after.Memory)/(1<<20), "MB-"+program)
+		}
+		b.ReportMetric(each["director"]/each["keepalived"], "ratio")
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, p := range running {
+		p.Kill()
+	}
+}
+
+// serveFarm runs a web server that answers for every address of its host.
+func serveFarm(b *testing.B, web *lab.Host) {
+	conf := write(b, "nginx.conf", "daemon off;\nmaster_process off;\npid "+b.TempDir()+"/pid;\nerror_log stderr;\nevents { worker_connections 4096; }\n"+
 		"http {\n access_log off;\n server { listen 80 backlog=4096; location / { return 200 ok; } }\n}\n")
 	web.Start(b.Context(), "nginx", "-c", conf, "-e", "stderr")
 	within(b, 20*time.Second, "nginx serves", func() bool {
-		c, err := lb.DialContext(b.Context(), "tcp", "10.20.0.1:80")
+		c, err := web.DialContext(b.Context(), "tcp", "10.20.0.1:80")
 		return err == nil && c.Close() == nil
 	})
-	file := write(b, "farm.conf", farm(servers, check))
-	p := startChecks(b, lb, program, file)
-	<-time.After(5 * time.Second) // all have begun
-	for b.Loop() {
-		const while = 10 * time.Second
-		before, opened := usage(b, p), opens(b, lb)
-		<-time.After(while)
-		after, count := usage(b, p), opens(b, lb)-opened
-		b.ReportMetric(float64(count)/while.Seconds(), "checks/s")
-		b.ReportMetric(float64((after.CPU-before.CPU).Microseconds())/float64(max(count, 1)), "us-cpu/check")
-		b.ReportMetric(float64(after.Memory)/(1<<20), "MB")
-	}
-	b.ReportMetric(0, "ns/op")
-	p.Kill()
 }
 
 func startChecks(b *testing.B, h *lab.Host, program, file string) *lab.Process {

@@ -1,14 +1,29 @@
-// Package checktest has what tests of checks need: a checker that answers by script, and a suite that any checker should pass.
+// Package checktest has what tests of checks need: a checker that answers by script, a Monitor in virtual time, and a suite that
+// any checker should pass.
+//
+// The logic around a checker (rise, fall, delays) is tested without a network and without waiting:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		var s checktest.Script
+//		_, said := checktest.Run(t, check.Probe{ID: "web", Checker: &s, Policy: policy})
+//		time.Sleep(time.Hour) // takes no time
+//		s.Down()
+//		time.Sleep(time.Minute)
+//		fmt.Println(said()) // [1h0m7s web DOWN]
+//	})
+//
+// The checker itself is held to its contract by [TestChecker].
 package checktest
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/check"
@@ -64,6 +79,9 @@ func (s *Script) Check(ctx context.Context) error {
 
 // Report implements [check.Reporter].
 func (s *Script) Report(ctx context.Context) (check.Report, error) {
+	if ctx.Err() != nil {
+		return check.Report{}, ctx.Err()
+	}
 	select {
 	case <-time.After(s.Takes):
 	case <-ctx.Done():
@@ -75,64 +93,37 @@ func (s *Script) Report(ctx context.Context) (check.Report, error) {
 	return s.report, s.err
 }
 
-// TestChecker holds a checker to its contract. up and down make one for a server that is well and for one that is not;
-// silent makes one for a server that takes the question and never answers, nil when there is no such thing.
-func TestChecker(t *testing.T, up, down, silent func(t *testing.T) check.Checker) {
-	t.Run("Up", func(t *testing.T) {
-		c := up(t)
-		for range 3 { // a checker is used again and again
-			if err := c.Check(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-	t.Run("Down", func(t *testing.T) {
-		if err := down(t).Check(t.Context()); err == nil {
-			t.Fatal("a server that is down passes")
-		} else if err.Error() == "" {
-			t.Fatal("the reason is empty")
-		}
-	})
-	t.Run("EndedContext", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := up(t).Check(ctx); err == nil {
-			t.Fatal("a check whose context had ended succeeded")
-		}
-	})
-	t.Run("NoLeak", func(t *testing.T) {
-		c := up(t)
-		_ = c.Check(t.Context())
-		before := runtime.NumGoroutine()
-		for range 50 {
-			_ = c.Check(t.Context())
-		}
-		wait(t, "goroutines are left behind", func() bool { return runtime.NumGoroutine() <= before+5 })
-	})
-	if silent != nil {
-		t.Run("Silent", func(t *testing.T) { testSilent(t, silent(t)) })
-	}
-}
-
-func testSilent(t *testing.T, c check.Checker) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	begin := time.Now()
-	if err := c.Check(ctx); err == nil {
-		t.Fatal("a server that says nothing passes")
-	}
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Fatalf("the check returned %v after it was told to", took)
-	}
-}
-
-// wait polls for what other goroutines and the kernel take a moment to do.
-func wait(t *testing.T, otherwise string, ok func() bool) {
+// Run runs a Monitor with the given probes until the test ends. Within a testing/synctest bubble said waits until nothing more
+// happens, and gives what was told since it was last asked: "13s web DOWN" is 13 seconds after Run.
+func Run(t *testing.T, probes ...check.Probe) (m *check.Monitor, said func() []string) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(otherwise)
+	begin := time.Now()
+	var mu sync.Mutex
+	var heard []string
+	m = check.NewMonitor(check.Options{OnTransition: func(tr check.Transition) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, fmt.Sprintf("%v %s %v", tr.At.Sub(begin), tr.ID, map[bool]string{true: "UP", false: "DOWN"}[tr.Up]))
+	}})
+	if err := m.Set(probes); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
+	})
+	return m, func() []string {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		got := heard
+		heard = nil
+		return got
 	}
 }
 
