@@ -46,8 +46,8 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("vrrp: no state %q", text)
 }
 
-// Event is what happens to a [Machine]: one of Startup, Shutdown, Lost, Yield, Readdress, Received, Timeout, SetPriority, FaultBegin, FaultEnd and
-// Reconfigure.
+// Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd, Reconfigure,
+// Lost, Yield and Readdress.
 type Event interface{ event() }
 
 type (

@@ -608,3 +608,22 @@ func TestRequirementsReceive(t *testing.T) {
 		})
 	}
 }
+
+// vrrp_delay_after_boot counts from the boot of the host, and the longer delay wins.
+func TestRequirementsBootDelay(t *testing.T) {
+	r := NewRouter(Options{})
+	r.started = signedAt
+	for _, c := range []struct {
+		in   Instance
+		want time.Duration
+	}{
+		{Instance{}, 0},
+		{Instance{StartDelay: time.Minute, BootDelay: time.Nanosecond}, time.Minute},
+		{Instance{StartDelay: time.Minute, BootDelay: uptime() + time.Hour}, time.Hour},
+		{Instance{StartDelay: 2 * time.Hour, BootDelay: uptime() + time.Hour}, 2 * time.Hour},
+	} {
+		if got := r.notBefore(&c.in).Sub(r.started); got > c.want || c.want-got > time.Minute/2 {
+			t.Errorf("%v and %v: %v, want %v", c.in.StartDelay, c.in.BootDelay, got, c.want)
+		}
+	}
+}
