@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/vrrp"
@@ -14,6 +15,7 @@ func hostOf(c *config.Config) vrrp.Host {
 		a.Dev = cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")
 		h.Static.Addrs = append(h.Static.Addrs, addressOf(a))
 	}
+	h.Static.Routes, h.Static.Rules = textsOf(c.StaticRoutes), textsOf(c.StaticRules)
 	if g := &c.Global; g.GARPInterval > 0 || g.GNAInterval > 0 {
 		h.Pacing = append(h.Pacing, vrrp.Pacing{ARP: g.GARPInterval, NA: g.GNAInterval})
 	}
@@ -55,6 +57,13 @@ func addressesOf(list []config.VirtualAddress, iface string) (addrs []vrrp.Addre
 	return addrs
 }
 
+func textsOf(list []config.HostEntry) (texts []string) {
+	for _, e := range list {
+		texts = append(texts, e.Text)
+	}
+	return texts
+}
+
 // staticTracks are the interfaces that an instance depends on by its track_groups.
 func staticTracks(c *config.Config, instance string) (list []vrrp.TrackInterface) {
 	for _, g := range c.TrackGroups {
@@ -65,6 +74,13 @@ func staticTracks(c *config.Config, instance string) (list []vrrp.TrackInterface
 			for _, a := range c.StaticAddresses {
 				if a.TrackGroup == g.Name {
 					list = append(list, vrrp.TrackInterface{Interface: cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")})
+				}
+			}
+			for _, e := range slices.Concat(c.StaticRoutes, c.StaticRules) {
+				for _, name := range e.Interfaces {
+					if e.TrackGroup == g.Name {
+						list = append(list, vrrp.TrackInterface{Interface: name})
+					}
 				}
 			}
 		}

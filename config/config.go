@@ -25,6 +25,8 @@ type Config struct {
 	LinkDelays      []LinkDelay
 	TrackGroups     []*TrackGroup
 	StaticAddresses []VirtualAddress
+	// StaticRoutes and StaticRules are static_routes and static_rules.
+	StaticRoutes, StaticRules []HostEntry
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.

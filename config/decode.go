@@ -28,6 +28,8 @@ type decoder struct {
 	v       value
 	// quiet is above 0 inside of a block without effect: its statements are counted and not told one by one.
 	quiet int
+	// unnumbered counts rules without a preference, IPv4's and IPv6's.
+	unnumbered [2]int
 }
 
 func newDecoder(name string) *decoder {

@@ -75,10 +75,12 @@ type VRRPInstance struct {
 	// Addresses are virtual_ipaddress, Excluded virtual_ipaddress_excluded.
 	Addresses, Excluded []VirtualAddress
 	NoAddresses         bool // no_virtual_ipaddress
-	UnicastSource       netip.Addr
-	UnicastPeers        []UnicastPeer
-	CheckUnicastSource  bool       // check_unicast_src
-	MulticastGroup      netip.Addr // mcast_dst_ip
+	// Routes are virtual_routes, Rules virtual_rules.
+	Routes, Rules      []HostEntry
+	UnicastSource      netip.Addr
+	UnicastPeers       []UnicastPeer
+	CheckUnicastSource bool       // check_unicast_src
+	MulticastGroup     netip.Addr // mcast_dst_ip
 	// VMAC is use_vmac, with the name, MAC address and group that are given.
 	VMAC               bool
 	VMACName           string

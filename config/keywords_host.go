@@ -15,6 +15,8 @@ func hostTable() map[string]setter[VRRPInstance] {
 		"dont_track_primary":    flag(func(v *VRRPInstance) *bool { return &v.IgnoreLink }),
 		"track_src_ip":          flag(func(v *VRRPInstance) *bool { return &v.TrackSource }),
 		"kernel_rx_buf_size":    number(func(v *VRRPInstance) *int { return &v.ReceiveBuffer }),
+		"virtual_routes":        func(d *decoder, n *Node, v *VRRPInstance) { v.Routes = append(v.Routes, d.routes(n)...) },
+		"virtual_rules":         func(d *decoder, n *Node, v *VRRPInstance) { v.Rules = append(v.Rules, d.rules(n)...) },
 		"promote_secondaries":   flag(func(v *VRRPInstance) *bool { return &v.PromoteSecondaries }),
 		"use_vmac":              decodeVMAC,
 		"use_vmac_addr":         flag(func(v *VRRPInstance) *bool { return &v.VMACAddr }),
@@ -193,6 +195,12 @@ func initHost() {
 	topKeywords["interface_up_down_delays"] = decodeDelays
 	topKeywords["track_group"] = decodeTrackGroup
 	topKeywords["static_ipaddress"] = decodeStaticAddresses
+	topKeywords["static_routes"] = func(d *decoder, n *Node, c *Config) { c.StaticRoutes = append(c.StaticRoutes, d.routes(n)...) }
+	topKeywords["static_rules"] = func(d *decoder, n *Node, c *Config) { c.StaticRules = append(c.StaticRules, d.rules(n)...) }
+	setEntries("virtual_routes", routeOptions, "DEST", "encap", "nexthop")
+	setEntries("static_routes", routeOptions)
+	setEntries("virtual_rules", ruleOptions)
+	setEntries("static_rules", ruleOptions)
 	setDecoded("garp_group", garpKeywords)
 	setDecoded("track_group", map[string]setter[TrackGroup]{"group": groupMembers})
 	setEntries("virtual_ipaddress", addressOptions, "ADDR")

@@ -106,6 +106,74 @@ vrrp_instance web {
 	}
 }
 
+// TestRoutesAndRules: those of an instance come and go with it, static ones are always there; what others remove is put back.
+func TestRoutesAndRules(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	h := lab.New(t).Host("a", "10.9.0.1/24", "2001:db8::1/64")
+	conf := write(t, "routes.conf", `
+static_routes { 10.30.0.0/16 via 10.9.0.2 dev eth0 }
+static_rules { from 10.30.0.1 table 77 }
+vrrp_instance web {
+ interface eth0
+ version 3
+ advert_int 0.1
+ virtual_router_id 51
+ priority 200
+ virtual_ipaddress { 10.9.0.100/24 }
+ virtual_routes {
+  10.31.0.0/16 via 10.9.0.2 dev eth0 src 10.9.0.100 metric 5
+  default via 10.9.0.3 dev eth0 table 77
+  blackhole 10.32.0.0/16
+  2001:db8:1::/48 via 2001:db8::2 dev eth0
+ }
+ virtual_rules {
+  from 10.9.0.100 table 77 preference 99
+  from 10.9.0.100 fwmark 5 blackhole preference 98 no_track
+ }
+}
+`)
+	h.MustRun("ip", "route", "add", "blackhole", "10.32.0.0/16", "proto", "18") // left over from a crash
+	p := startDirector(t, h, conf, "--ipvs", "none")
+	all := func() string {
+		return show(t, h, "route", "show", "table", "all") + " | " + show(t, h, "-6", "route") + " | " + show(t, h, "rule")
+	}
+	static := []string{"10.30.0.0/16 via 10.9.0.2 dev eth0 proto keepalived", "16384: from 10.30.0.1 lookup 77 proto keepalived"}
+	virtual := []string{
+		"10.31.0.0/16 via 10.9.0.2 dev eth0 proto keepalived src 10.9.0.100 metric 5", "default via 10.9.0.3 dev eth0 table 77 proto keepalived",
+		"blackhole 10.32.0.0/16 proto keepalived", "2001:db8:1::/48 via 2001:db8::2 dev eth0 proto keepalived",
+		"99: from 10.9.0.100 lookup 77 proto keepalived", "98: from 10.9.0.100 fwmark 0x5 blackhole proto keepalived",
+	}
+	has := func(list []string) func() bool {
+		return func() bool {
+			text := all()
+			for _, want := range list {
+				if !strings.Contains(text, want) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	both := append(append([]string(nil), static...), virtual...)
+	within(t, 5*time.Second, "all routes and rules", has(both))
+	h.MustRun("ip", "route", "del", "10.31.0.0/16", "metric", "5")
+	h.MustRun("ip", "rule", "del", "preference", "99")
+	h.MustRun("ip", "route", "del", "10.30.0.0/16")
+	within(t, 5*time.Second, "what was removed is put back", has(both))
+	h.MustRun("ip", "link", "set", "eth0", "down")
+	within(t, 5*time.Second, "without its link it holds nothing", func() bool { return !strings.Contains(all(), virtual[2]) && !strings.Contains(all(), virtual[4]) })
+	h.MustRun("ip", "link", "set", "eth0", "up")
+	h.MustRun("ip", "addr", "replace", "2001:db8::1/64", "dev", "eth0")
+	within(t, 5*time.Second, "with it, all again", has(both))
+	if status := p.Stop(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if left := all(); strings.Contains(left, "keepalived") {
+		t.Errorf("left over:\n%s", left)
+	}
+}
+
 // TestUnicast: without an interface, with TTLs, and two instances of one VRID that have different peers.
 func TestUnicast(t *testing.T) {
 	lab.Need(t, "ip")

@@ -323,9 +323,9 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 	case SendAdvert:
 		r.send(now, x, a.Priority)
 	case AddAddrs:
-		r.hold(x, x.placed(x.in.held()))
+		r.hold(x, x.holdings())
 	case RemoveAddrs:
-		r.release(x, x.placed(x.in.held()))
+		r.release(x, x.holdings())
 	case AnnounceAddrs:
 		r.announce(x, int(a.Rounds))
 	case Transition:
@@ -508,7 +508,7 @@ func cut(list []*runner, x *runner) []*runner {
 
 // change brings a running instance to its new wish.
 func (r *Router) change(now time.Time, x *runner, in Instance) {
-	old, oldPort := x.placed(x.in.held()), x.port
+	old, oldPort := x.holdings(), x.port
 	oldLinks := x.vlinks
 	r.promote(x, false)
 	r.leave(x)
@@ -537,21 +537,31 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	if x.machine.State() != Master {
 		return
 	}
-	held := x.placed(in.held())
-	if gone := without(old, held); len(gone) > 0 {
+	held := x.holdings()
+	if gone := old.without(held); !gone.empty() {
 		r.drop(x, gone)
 	}
-	if added := without(held, old); len(added) > 0 {
+	if added := held.without(old); !added.empty() {
 		r.add(x, added)
-		r.announce(x, in.Announce.rounds())
+		if len(added.Addrs) > 0 {
+			r.announce(x, in.Announce.rounds())
+		}
 	}
 }
 
-// without lists the addresses of a that b lacks.
-func without(a, b []Address) []Address {
-	have := make(map[Address]bool, len(b))
+// holdings are what the instance holds while MASTER, where it really goes.
+func (x *runner) holdings() Holdings {
+	return Holdings{Addrs: x.placed(x.in.held()), Routes: x.in.Routes, Rules: x.in.Rules}
+}
+
+// without lists what of a is not in b.
+func without[E comparable](a, b []E) []E {
+	if len(a) == 0 {
+		return nil
+	}
+	have := make(map[E]bool, len(b))
 	for _, x := range b {
 		have[x] = true
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(x Address) bool { return have[x] })
+	return slices.DeleteFunc(slices.Clone(a), func(x E) bool { return have[x] })
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/iproute"
 )
 
 // Host is what the instances of a Router share on their host. It is a value: the Router copies it.
@@ -63,6 +66,9 @@ func (h *Host) Validate() error {
 			bad("%w", err)
 		}
 	}
+	if err := checkTexts(h.Static.Routes, h.Static.Rules); err != nil {
+		bad("%w", err)
+	}
 	return errors.Join(errs...)
 }
 
@@ -113,28 +119,43 @@ func (r *Router) static(what Holdings, hold bool) {
 	}
 }
 
-// restore puts static entries of one interface back.
+// restore puts static entries of one interface back, and all routes and rules: they may have led there.
 func (r *Router) restore(iface string) {
-	if part := r.host.Static.byInterface()[iface]; !part.empty() {
+	part := r.host.Static.byInterface()[iface]
+	part.Routes, part.Rules = r.host.Static.Routes, r.host.Static.Rules
+	if !part.empty() && r.running {
 		r.static(part, true)
 	}
 }
 
-// Holdings are what an instance puts on its host while MASTER.
-type Holdings struct {
-	Addrs []Address
+// restoreRoutes puts back routes and rules that someone removed, or that went with a link.
+func (r *Router) restoreRoutes() {
+	r.restore("")
+	for _, x := range r.runners {
+		if x.machine.State() == Master && len(x.in.Routes)+len(x.in.Rules) > 0 {
+			r.add(x, Holdings{Routes: x.in.Routes, Rules: x.in.Rules})
+		}
+	}
 }
 
-func (h Holdings) empty() bool { return len(h.Addrs) == 0 }
+// Holdings are what an instance puts on its host while MASTER. Routes and rules are texts, see [Instance.Routes].
+type Holdings struct {
+	Addrs         []Address `json:"addrs,omitempty"`
+	Routes, Rules []string  `json:",omitempty"`
+}
 
-func (h Holdings) clone() Holdings { return Holdings{Addrs: slices.Clone(h.Addrs)} }
+func (h Holdings) empty() bool { return len(h.Addrs)+len(h.Routes)+len(h.Rules) == 0 }
+
+func (h Holdings) clone() Holdings {
+	return Holdings{slices.Clone(h.Addrs), slices.Clone(h.Routes), slices.Clone(h.Rules)}
+}
 
 // without is what of h the other has not.
 func (h Holdings) without(other Holdings) Holdings {
-	return Holdings{Addrs: without(h.Addrs, other.Addrs)}
+	return Holdings{without(h.Addrs, other.Addrs), without(h.Routes, other.Routes), without(h.Rules, other.Rules)}
 }
 
-// byInterface splits entries that name their interfaces.
+// byInterface splits entries that name their interfaces. Routes and rules belong to none.
 func (h Holdings) byInterface() map[string]Holdings {
 	parts := make(map[string]Holdings)
 	for _, a := range h.Addrs {
@@ -142,5 +163,39 @@ func (h Holdings) byInterface() map[string]Holdings {
 		part.Addrs = append(part.Addrs, a)
 		parts[a.Interface] = part
 	}
+	if len(h.Routes)+len(h.Rules) > 0 {
+		parts[""] = Holdings{Routes: h.Routes, Rules: h.Rules}
+	}
 	return parts
+}
+
+// checkTexts says what is wrong with routes and rules.
+func checkTexts(routes, rules []string) error {
+	var errs []error
+	for _, text := range routes {
+		if _, err := iproute.ParseRoute(strings.Fields(text)); err != nil {
+			errs = append(errs, fmt.Errorf("route %q: %w", text, err))
+		}
+	}
+	for _, text := range rules {
+		if _, err := iproute.ParseRule(strings.Fields(text)); err != nil {
+			errs = append(errs, fmt.Errorf("rule %q: %w", text, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// textInterfaces are the interfaces of routes and rules that are tracked. The texts are valid.
+func textInterfaces(routes, rules []string) (names []string) {
+	for _, text := range routes {
+		if r, err := iproute.ParseRoute(strings.Fields(text)); err == nil && !r.NoTrack {
+			names = append(names, r.Interfaces()...)
+		}
+	}
+	for _, text := range rules {
+		if r, err := iproute.ParseRule(strings.Fields(text)); err == nil && !r.NoTrack && r.IIF != "" {
+			names = append(names, r.IIF)
+		}
+	}
+	return names
 }

@@ -35,6 +35,10 @@ type Instance struct {
 	// Excluded are further addresses that are held with the others and not advertised, of either family
 	// (virtual_ipaddress_excluded).
 	Excluded []Address
+	// Routes and Rules are held with the addresses (virtual_routes, virtual_rules), in the words of ip-route(8) and ip-rule(8):
+	// "10.1.0.0/16 via 192.0.2.1 dev eth0 metric 5". They have the protocol number 18 of keepalived. The instance is in FAULT
+	// while an interface that they name is down, unless the word no_track is among them.
+	Routes, Rules []string
 	// Source is the source address of adverts. The zero Addr means the interface's first address that is not virtual; for
 	// IPv6 its first link-local one.
 	Source netip.Addr
@@ -214,6 +218,7 @@ func (in *Instance) String() string {
 func (in *Instance) Clone() Instance {
 	c := *in
 	c.Addrs, c.Excluded = slices.Clone(in.Addrs), slices.Clone(in.Excluded)
+	c.Routes, c.Rules = slices.Clone(in.Routes), slices.Clone(in.Rules)
 	c.Peers, c.Track = slices.Clone(in.Peers), slices.Clone(in.Track)
 	c.HMAC.Keys = slices.Clone(in.HMAC.Keys)
 	return c
@@ -231,6 +236,7 @@ func (in *Instance) normal() Instance {
 	n.Group, n.HMAC.Window = in.group(), in.HMAC.window(in.interval())
 	n.Announce.Rounds, n.Announce.RefreshRounds, n.Announce.Delay = in.Announce.rounds(), in.Announce.refreshRounds(), in.Announce.delay()
 	n.Announce.LowerPrioRounds, n.Announce.LowerPrioDelay = in.lowerPrio()
+	n.Routes, n.Rules = some(in.Routes), some(in.Rules)
 	n.Addrs, n.Excluded, n.Peers, n.Track = some(in.Addrs), some(in.Excluded), some(in.Peers), some(in.Track)
 	n.HMAC.Keys = some(in.HMAC.Keys)
 	return n
@@ -274,6 +280,9 @@ func (in *Instance) Validate() error {
 		bad("it shall become BACKUP when its timer is late: that needs NoPreempt, else it takes over again at once")
 	}
 	in.validateVMAC(bad)
+	if err := checkTexts(in.Routes, in.Rules); err != nil {
+		bad("%w", err)
+	}
 	in.validateAuth(bad)
 	in.validateStrict(bad)
 	for _, t := range in.Track {

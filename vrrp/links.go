@@ -18,6 +18,7 @@ type news struct {
 	mu    sync.Mutex // guards the fields below
 	all   bool
 	links map[string]bool
+	route bool
 	lost  []Change
 	gone  []loss
 }
@@ -41,9 +42,12 @@ func newNews() *news { return &news{first: make(chan struct{}), links: make(map[
 func (r *Router) changed(c Change) {
 	n := r.news
 	n.mu.Lock()
-	if c.Interface == "" {
+	switch {
+	case c.Routes:
+		n.route = true
+	case c.Interface == "":
 		n.all = true
-	} else {
+	default:
 		n.links[c.Interface] = true
 	}
 	if c.Lost.IsValid() {
@@ -132,6 +136,7 @@ func (x *runner) interfaces() []string {
 	for _, v := range x.vlinks {
 		names = append(names, v.Name)
 	}
+	names = append(names, textInterfaces(x.in.Routes, x.in.Rules)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -160,8 +165,11 @@ func (r *Router) hear(now time.Time) {
 			r.restore(c.Interface)
 		}
 	}
+	if n.route || n.all {
+		r.restoreRoutes()
+	}
 	gone := n.gone
-	n.all, n.lost, n.gone = false, n.lost[:0], nil
+	n.route, n.all, n.lost, n.gone = false, false, n.lost[:0], nil
 	clear(n.links)
 	for _, l := range gone {
 		if l.x.term.Load() == l.term {
@@ -254,14 +262,17 @@ func (r *Router) suspect(list ...*runner) {
 func (r *Router) trackPlaces(x *runner) {
 	for _, l := range x.links {
 		if x.fault == "" && !l.up() && l != x.port.link && x.in.holdsOn(l.name) {
-			x.fault = fmt.Sprintf("interface %s of a virtual address is down", l.name)
+			x.fault = fmt.Sprintf("interface %s of a virtual address, route or rule is down", l.name)
 		}
 	}
 }
 
-// holdsOn says whether an address that is tracked goes onto that link.
+// holdsOn says whether an address that is tracked goes onto that link, or a route or rule names it.
 func (in *Instance) holdsOn(name string) bool {
 	on := func(a Address) bool { return a.Interface == name && !a.NoTrack }
+	if slices.Contains(textInterfaces(in.Routes, in.Rules), name) {
+		return true
+	}
 	return slices.ContainsFunc(in.Addrs, on) || slices.ContainsFunc(in.Excluded, on)
 }
 

@@ -39,6 +39,8 @@ type Change struct {
 	Interface string
 	// Lost is an address that was taken off the interface, if that is what happened.
 	Lost netip.Prefix
+	// Routes says that a route or rule was removed. Interface is empty then.
+	Routes bool
 }
 
 // Link is the state of an interface.

@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-lb/holdfast/internal/iproute"
 	"github.com/holdfast-lb/holdfast/internal/rtnl"
 	"github.com/holdfast-lb/holdfast/internal/sysctl"
 )
@@ -97,15 +100,75 @@ func (h *hostNetwork) Watch(ctx context.Context, changed func(Change)) error {
 	if err != nil {
 		return err
 	}
-	return h.mirror.Watch(ctx, c, func(e rtnl.Event) { changed(Change{Interface: e.Link, Lost: e.Lost}) })
+	return h.mirror.Watch(ctx, c, func(e rtnl.Event) {
+		changed(Change{Interface: e.Link, Lost: e.Lost, Routes: e.Route || e.Rule})
+	})
 }
 
+// Hold does addresses first: routes may need them.
 func (h *hostNetwork) Hold(name string, what Holdings) error {
-	return h.each(name, what.Addrs, (*rtnl.Address).Add, unix.EEXIST)
+	return errors.Join(
+		h.each(name, what.Addrs, (*rtnl.Address).Add, unix.EEXIST),
+		h.texts(what, (*iproute.Route).Add, (*iproute.Rule).Add, unix.EEXIST))
 }
 
+// Release undoes Hold in reverse.
 func (h *hostNetwork) Release(name string, what Holdings) error {
-	return h.each(name, what.Addrs, (*rtnl.Address).Remove, unix.EADDRNOTAVAIL)
+	return errors.Join(
+		h.texts(what, (*iproute.Route).Remove, (*iproute.Rule).Remove, unix.ESRCH, unix.ENODEV, fs.ErrNotExist),
+		h.each(name, what.Addrs, (*rtnl.Address).Remove, unix.EADDRNOTAVAIL))
+}
+
+// texts carries out routes and rules, each with what is harmless.
+func (h *hostNetwork) texts(what Holdings, route func(*iproute.Route, *iproute.Env) (rtnl.Request, error),
+	rule func(*iproute.Rule, *iproute.Env) (rtnl.Request, error), harmless ...error) error {
+	if len(what.Routes)+len(what.Rules) == 0 {
+		return nil
+	}
+	c, err := h.conn()
+	if err != nil {
+		return err
+	}
+	errs := []error{h.mirror.WatchRoutes()}
+	env := &iproute.Env{Index: h.index, VRFTable: h.vrfTable}
+	do := func(text string, q rtnl.Request, err error) {
+		if err == nil {
+			err = c.Do([]rtnl.Request{q})[0]
+		}
+		if err != nil && !slices.ContainsFunc(harmless, func(h error) bool { return errors.Is(err, h) }) {
+			errs = append(errs, fmt.Errorf("%s: %w", text, err))
+		}
+	}
+	for _, text := range what.Routes {
+		r, err := iproute.ParseRoute(strings.Fields(text))
+		if err != nil {
+			return err
+		}
+		q, err := route(r, env)
+		do(text, q, err)
+	}
+	for _, text := range what.Rules {
+		r, err := iproute.ParseRule(strings.Fields(text))
+		if err != nil {
+			return err
+		}
+		q, err := rule(r, env)
+		do(text, q, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (h *hostNetwork) index(name string) (int, error) {
+	l, err := h.find(name)
+	return l.Index, err
+}
+
+func (h *hostNetwork) vrfTable(name string) (uint32, error) {
+	l, err := h.find(name)
+	if err == nil && l.VRFTable == 0 {
+		err = fmt.Errorf("interface %s is no VRF", name)
+	}
+	return l.VRFTable, err
 }
 
 // each makes a request of every address and sends them together.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +29,9 @@ type burst struct {
 	x      *runner
 	term   uint64 // of the runner: another one means that the addresses were given up
 	lists  []announcement
-	rounds int
-	at     int // the list that is next
-	next   int // the address in it
+	rounds atomic.Int32 // still to go
+	at     int          // the list that is next
+	next   int          // the address in it
 }
 
 // announcement is addresses of one family on one interface.
@@ -50,7 +51,7 @@ func (w *worker) announce(b *burst) {
 	w.start(func() {
 		for i, other := range w.bursts {
 			if other.x == b.x {
-				b.rounds = max(b.rounds, other.rounds)
+				b.rounds.Store(max(b.rounds.Load(), other.rounds.Load()))
 				w.bursts[i] = b
 				return
 			}
@@ -114,7 +115,7 @@ func (w *worker) next() (func(), *burst) {
 		w.jobs = w.jobs[1:]
 		return job, nil
 	}
-	w.bursts = slices.DeleteFunc(w.bursts, func(b *burst) bool { return b.rounds <= 0 || b.x.term.Load() != b.term || w.finished })
+	w.bursts = slices.DeleteFunc(w.bursts, func(b *burst) bool { return b.rounds.Load() <= 0 || b.x.term.Load() != b.term || w.finished })
 	if len(w.bursts) > 0 {
 		return nil, w.bursts[0]
 	}
@@ -150,7 +151,7 @@ func (w *worker) step(b *burst) {
 		return
 	}
 	b.at = 0
-	b.rounds--
+	b.rounds.Add(-1)
 }
 
 // pause waits, but not while there is a new job.
@@ -240,30 +241,32 @@ func (r *Router) after(l *link, job func()) {
 }
 
 // hold begins a term of office.
-func (r *Router) hold(x *runner, addrs []Address) {
+func (r *Router) hold(x *runner, what Holdings) {
 	x.term.Add(1)
-	r.add(x, addrs)
+	r.add(x, what)
 }
 
 // release ends it.
-func (r *Router) release(x *runner, addrs []Address) {
+func (r *Router) release(x *runner, what Holdings) {
 	x.term.Add(1)
-	r.drop(x, addrs)
+	r.drop(x, what)
 }
 
-func (r *Router) add(x *runner, addrs []Address) {
-	name, addrs := x.device, x.plain(addrs)
+func (r *Router) add(x *runner, what Holdings) {
+	name := x.device
+	what.Addrs = x.plain(what.Addrs)
 	r.after(x.home, func() {
-		if err := r.net.Hold(name, Holdings{Addrs: addrs}); err != nil {
+		if err := r.net.Hold(name, what); err != nil {
 			r.log.Error("add addresses", "interface", name, "error", err)
 		}
 	})
 }
 
-func (r *Router) drop(x *runner, addrs []Address) {
-	name, addrs := x.device, x.plain(addrs)
+func (r *Router) drop(x *runner, what Holdings) {
+	name := x.device
+	what.Addrs = x.plain(what.Addrs)
 	r.after(x.home, func() {
-		if err := r.net.Release(name, Holdings{Addrs: addrs}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := r.net.Release(name, what); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Error("remove addresses", "interface", name, "error", err)
 		}
 	})
@@ -281,7 +284,8 @@ func (x *runner) plain(addrs []Address) []Address {
 }
 
 func (r *Router) announce(x *runner, rounds int) {
-	b := &burst{x: x, term: x.term.Load(), rounds: rounds, lists: announcements(x.placed(x.in.held()))}
+	b := &burst{x: x, term: x.term.Load(), lists: announcements(x.placed(x.in.held()))}
+	b.rounds.Store(int32(rounds))
 	if len(b.lists) == 0 {
 		return
 	}

@@ -25,6 +25,8 @@ type Link struct {
 	// Type is the hardware's, of ARPHRD; Kind is that of a virtual link ("macvlan").
 	Type uint16
 	Kind string
+	// VRFTable is the routing table of a VRF.
+	VRFTable uint32
 	// Addrs are the addresses that can be used, in the kernel's order.
 	Addrs []netip.Prefix
 
@@ -285,8 +287,15 @@ func parseLink(b []byte) *Link {
 			l.MAC = slices.Clone(v)
 		case kind == unix.IFLA_LINKINFO:
 			_ = Attrs(v, func(kind uint16, v []byte) {
-				if kind == unix.IFLA_INFO_KIND && len(v) > 0 {
+				switch {
+				case kind == unix.IFLA_INFO_KIND && len(v) > 0:
 					l.Kind = string(v[:len(v)-1])
+				case kind == unix.IFLA_INFO_DATA && l.Kind == "vrf":
+					_ = Attrs(v, func(kind uint16, v []byte) {
+						if kind == unix.IFLA_VRF_TABLE && len(v) >= 4 {
+							l.VRFTable = binary.NativeEndian.Uint32(v)
+						}
+					})
 				}
 			})
 		}
