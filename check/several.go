@@ -35,7 +35,7 @@ func (s several) Check(ctx context.Context) error {
 	for _, c := range s.checkers {
 		go func() { results <- c.Check(ctx) }()
 	}
-	verdict, left := s.count(results)
+	left, verdict := s.count(results)
 	cancel()
 	for range left { // none is asked again before it has ended
 		<-results
@@ -44,16 +44,16 @@ func (s several) Check(ctx context.Context) error {
 }
 
 // count takes results until it is clear what they come to, and says how many are still to come.
-func (s several) count(results <-chan error) (verdict error, left int) {
+func (s several) count(results <-chan error) (left int, verdict error) {
 	var failures []string
 	inconclusive := false
 	well := 0
 	for left = len(s.checkers); ; {
 		switch {
 		case well >= s.need:
-			return nil, left
+			return left, nil
 		case well+left < s.need:
-			return s.failure(failures, inconclusive), left
+			return left, s.failure(failures, inconclusive)
 		}
 		err := <-results
 		left--
