@@ -418,9 +418,10 @@ func (c *Controller) apply(ctx context.Context, wish Spec, over overrides, kind 
 // summary counts what changes. It looks at nothing that does not.
 func (c *Controller) summary(spec *Spec, d *delta) string {
 	have, want := c.spec, *spec
-	have.Services, want.Services = d.split(have.Services, want.Services)
-	plan := Diff(have, want)
-	return fmt.Sprintf("%d instance, %d table and %d check changes", len(plan.Instances), len(plan.Table), len(plan.Checks))
+	have.Services, want.Services = nil, nil
+	plan := diffBeside(have, want)
+	services := len(d.changed()) + len(d.gone)
+	return fmt.Sprintf("%d instances, %d services and %d others change", len(plan.Instances), services, len(plan.Table)+len(plan.Checks)+len(plan.Notify)+len(plan.Tuning))
 }
 
 func (c *Controller) now() phase {

@@ -112,5 +112,5 @@ func ExampleController_Subscribe() {
 	}
 	e, err := events.Next(context.Background())
 	fmt.Println(e.Seq, e.Kind, e.Reason, err)
-	// Output: 1 apply 1 instance, 0 table and 0 check changes <nil>
+	// Output: 1 apply 1 instances, 0 services and 0 others change <nil>
 }

@@ -57,7 +57,7 @@ func Diff(have, want Spec) Plan {
 // diffBeside is everything but the table.
 func diffBeside(have, want Spec) Plan {
 	return Plan{
-		Instances: diffInstances(have.Instances, want.Instances),
+		Instances: append(diffInstances(have.Instances, want.Instances), diffHost(&have.Host, &want.Host)...),
 		Checks:    slices.Concat(diffChecks(have.Services, want.Services), diffTrackers(have, want), diffSessions(have.Sessions, want.Sessions)),
 		Tuning:    diffTuning(&have.Tuning, &want.Tuning),
 		Notify:    diffNotify(&have, &want),
@@ -102,6 +102,14 @@ func diffInstances(have, want []vrrp.Instance) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// diffHost has one line when what the instances share changes.
+func diffHost(have, want *vrrp.Host) []string {
+	if reflect.DeepEqual(*have, *want) {
+		return nil
+	}
+	return []string{"vrrp host edit: static entries, pacing and delays of links"}
 }
 
 // attribute is one value of an instance under keepalived's keyword for it.
@@ -197,6 +205,9 @@ func changes(before, after *vrrp.Instance) string {
 	}
 	if before.Password != after.Password {
 		parts = append(parts, "auth_pass changes")
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "settings without a word of their own change")
 	}
 	return strings.Join(parts, ", ")
 }

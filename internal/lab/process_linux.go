@@ -37,6 +37,9 @@ func start(cmd *exec.Cmd) (*Process, error) {
 // Signal sends a signal to the program.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Kill ends the program at once, with no chance to clean up, and waits for its end.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()

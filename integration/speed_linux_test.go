@@ -1,0 +1,176 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/lab"
+	"github.com/holdfast-lb/holdfast/internal/sample"
+	"github.com/holdfast-lb/holdfast/ipvs"
+)
+
+// contender is a director or a keepalived with a large configuration.
+type contender struct {
+	name     string
+	host     *lab.Host
+	dir      string
+	services int
+	process  *lab.Process
+	began    time.Time
+	table    *ipvs.Client // of its host, to look at
+}
+
+func (c *contender) file() string { return filepath.Join(c.dir, "lb.conf") }
+
+// write writes the configuration. Checks are so seldom that none runs meanwhile. Of each service whose number is a multiple of
+// every, counted from the end, the first server gets the weight.
+func (c *contender) write(b *testing.B, every, weight int) {
+	text := strings.ReplaceAll(sample.VirtualServers(c.services), "delay_loop 6", "delay_loop 86400")
+	if every > 0 {
+		services := strings.Split(text, "virtual_server ")
+		for i := len(services) - 1; i > 0; i -= every {
+			services[i] = strings.Replace(services[i], "weight 1\n", fmt.Sprintf("weight %d\n", weight), 1)
+		}
+		text = strings.Join(services, "virtual_server ")
+	}
+	if err := os.WriteFile(c.file(), []byte(text), 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (c *contender) start(b *testing.B) {
+	c.began = time.Now()
+	if c.name == "director" {
+		c.process = c.host.Start(b.Context(), lab.Bin("director"), "run", "-f", c.file(), "--ipvs", "kernel", "--control", "")
+		return
+	}
+	c.process = c.host.Start(b.Context(), "keepalived", "-n", "-l", "-C", "-f", c.file(), "-p", c.dir+"/p", "-r", c.dir+"/r", "-c", c.dir+"/c")
+}
+
+// until waits for the first server of the last service to have a weight, and tells how long that took from a time on.
+func (c *contender) until(b *testing.B, from time.Time, weight int) time.Duration {
+	last := c.services - 1
+	key := ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(last >> 16), byte(last >> 8), byte(last)}), 80)}
+	first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(last >> 14), byte(last >> 6), byte(last & 63 << 2)}), 80)
+	for time.Since(from) < 5*time.Minute {
+		s, err := c.table.Service(b.Context(), key)
+		is := func(d ipvs.DestinationStatus) bool { return d.Addr == first && d.Weight == weight }
+		if err == nil && len(s.Destinations) == 4 && slices.ContainsFunc(s.Destinations, is) {
+			return time.Since(from)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.Fatalf("%s: the table is not as it should be:\n%s", c.name, c.process.Output())
+	return 0
+}
+
+// reload has it read the file again, and tells how long it took until the change is in the table.
+func (c *contender) reload(b *testing.B, every, weight int) time.Duration {
+	c.write(b, every, weight)
+	from := time.Now()
+	if err := c.process.Signal(syscall.SIGHUP); err != nil {
+		b.Fatal(err)
+	}
+	return c.until(b, from, weight)
+}
+
+// pids are the process and its children.
+func (c *contender) pids() (list []string) {
+	root := strconv.Itoa(c.process.PID())
+	list = append(list, root)
+	children, _ := os.ReadFile("/proc/" + root + "/task/" + root + "/children")
+	return append(list, strings.Fields(string(children))...)
+}
+
+// cpu is the processor time that it has had.
+func (c *contender) cpu() (total time.Duration) {
+	for _, pid := range c.pids() {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		total += time.Duration(user+system) * 10 * time.Millisecond
+	}
+	return total
+}
+
+// memory is what it has in memory, in kB.
+func (c *contender) memory() (total int) {
+	for _, pid := range c.pids() {
+		status, _ := os.ReadFile("/proc/" + pid + "/status")
+		_, after, _ := strings.Cut(string(status), "VmRSS:")
+		n, _ := strconv.Atoi(strings.Fields(after + " 0")[0])
+		total += n
+	}
+	return total
+}
+
+// BenchmarkKernelReload compares director and keepalived, in turns in the same kernel: from the start to a complete table; from
+// SIGHUP to one changed weight, and to one in each tenth service, in the table; processor time of a reload that changes nothing,
+// and of ten idle seconds; memory.
+func BenchmarkKernelReload(b *testing.B) {
+	if !lab.KernelBench(b) {
+		return
+	}
+	lab.Need(b, "ip", "ipvsadm", "keepalived")
+	for _, services := range []int{2000, 10000} {
+		b.Run(strconv.Itoa(services), func(b *testing.B) {
+			sums := make(map[string]float64)
+			for b.Loop() {
+				for _, name := range []string{"keepalived", "director"} {
+					measure(b, &contender{name: name, dir: b.TempDir(), services: services}, sums)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for what, sum := range sums {
+				b.ReportMetric(sum/float64(b.N), what)
+			}
+		})
+	}
+}
+
+func measure(b *testing.B, c *contender, sums map[string]float64) {
+	c.host = lab.New(b).Host("lb", "10.9.0.1/24")
+	add := func(what string, v float64) { sums[c.name+"-"+what] += v }
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	err := c.host.Do(func() (err error) { c.table, err = ipvs.Open(ipvs.ClientOptions{}); return err })
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.table.Close()
+	c.write(b, 0, 0)
+	c.start(b)
+	add("start-ms", ms(c.until(b, c.began, 1)))
+	time.Sleep(2 * time.Second)
+	add("one-ms", ms(c.reload(b, c.services+1, 2)))
+	time.Sleep(3 * time.Second)
+	add("tenth-ms", ms(c.reload(b, 10, 3)))
+	time.Sleep(3 * time.Second)
+	before := c.cpu()
+	if err := c.process.Signal(syscall.SIGHUP); err != nil {
+		b.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+	add("none-cpu-ms", ms(c.cpu()-before))
+	before = c.cpu()
+	time.Sleep(10 * time.Second)
+	add("idle-cpu-ms", ms(c.cpu()-before))
+	add("MB", float64(c.memory())/1024)
+	if out := c.host.MustRun("ipvsadm", "-Ln"); strings.Count(out, "\n") < 5*c.services {
+		b.Fatalf("%s: the table has %d lines", c.name, strings.Count(out, "\n"))
+	}
+	c.process.Kill()
+	<-c.process.Done()
+}
