@@ -224,8 +224,7 @@ func (n *namespace) close() { n.file.Close() }
 
 func (n *namespace) closed() bool { return n.file.Fd() == ^uintptr(0) }
 
-// do calls f on a thread in the namespace. A thread that had to move is not used for anything else afterwards: it ends with
-// its goroutine.
+// do calls f on a thread in the namespace.
 func (n *namespace) do(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -233,15 +232,29 @@ func (n *namespace) do(f func() error) error {
 		return f()
 	}
 	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			result <- fmt.Errorf("enter network namespace %s: %w", n.file.Name(), os.NewSyscallError("setns", err))
-			return
-		}
-		result <- f()
-	}()
+	go func() { result <- n.visit(f) }()
 	return <-result
+}
+
+// visit goes into the namespace and back. A thread that cannot get back is not used for anything else: it stays locked to its
+// goroutine, and ends with it.
+func (n *namespace) visit(f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open(threadNamespace)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("network namespace: %w", err)
+	}
+	defer home.Close()
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter network namespace %s: %w", n.file.Name(), os.NewSyscallError("setns", err))
+	}
+	err = f()
+	if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+		runtime.UnlockOSThread()
+	}
+	return err
 }
 
 // errTorn is a list that changed while it was read.
