@@ -174,6 +174,9 @@ func (c *Controller) succeed(ctx context.Context) error {
 		c.mu.Unlock()
 	}
 	c.left = left
+	if left.seen.IsZero() {
+		return nil // there was none
+	}
 	c.log.Info("predecessor", "kept", left.Kept, "silent for", time.Since(left.seen).Round(time.Millisecond), "masters", left.Masters, "go on", heirs)
 	return nil
 }

@@ -55,7 +55,8 @@ func (d *director) serveControl(ctx context.Context, path string) error {
 // controlHandler has the verbs beside what anybody may see. life ends with the director.
 func (d *director) controlHandler(life context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", d.statusHandler())
+	mux.Handle("/", d.observer.Handler())
+	mux.HandleFunc("POST /plan", func(w http.ResponseWriter, r *http.Request) { d.servePlan(w, r, d.readOwner) })
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openAPI)

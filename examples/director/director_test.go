@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -195,6 +196,46 @@ func TestPlanAgainstARunningDirector(t *testing.T) {
 	defer answer.Body.Close()
 	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), "never closed") {
 		t.Errorf("a broken file: %s %s", answer.Status, body)
+	}
+}
+
+// TestPlanForStrangers: who can reach the status learns nothing of the host's files and environment; who may open the socket
+// may read them all the same.
+func TestPlanForStrangers(t *testing.T) {
+	d, server := running(t, good)
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("topsecret x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	instance := "vrrp_instance i { virtual_router_id 1\n interface eth0\n virtual_ipaddress { 192.0.2.10 }\n auth_hmac { key 1 file:%s\n active_key 1\n time_window 10\n } }\n"
+	server443 := "virtual_server 192.0.2.10 443 { protocol TCP\n real_server 192.0.2.11 443 { SSL_GET { tls_verify\n tls_ca %s\n url { path / } } } }\n"
+	t.Setenv("HOLDFAST_TEST", "topsecret")
+	for _, text := range []string{
+		"include " + secret, "include " + dir + "/*", "includer secret", "$A=${_ENV HOLDFAST_TEST}\n$A x",
+		fmt.Sprintf(instance, secret), fmt.Sprintf(server443, secret),
+	} {
+		answer, err := http.Post(server.URL+"/plan?name="+dir+"/posted.conf", "text/plain", strings.NewReader(text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), "not for everybody") || strings.Contains(string(body), "topsecret") {
+			t.Errorf("%s: %s %s", text, answer.Status, body)
+		}
+	}
+	whole := filepath.Join(dir, "whole.conf")
+	for name, text := range map[string]string{whole: "include part\n", filepath.Join(dir, "part"): good} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, stdout, stderr := run("plan", "--control", controlled(t, d), whole); status != 0 || stdout != "" {
+		t.Errorf("over the socket: status %d\n%s%s", status, stdout, stderr)
+	}
+	if status, _, stderr := run("plan", "--status", strings.TrimPrefix(server.URL, "http://"), whole); status != 1 || !strings.Contains(stderr, "plan --control") {
+		t.Errorf("over the status: status %d\n%s", status, stderr)
 	}
 }
 

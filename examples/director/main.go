@@ -31,8 +31,9 @@ const usage = `usage:
 
   director check [--json] [-v] [-i ID] FILE
         says what is wrong with FILE and what brings services down; exit 1 on errors. -v lists what has no effect here
-  director plan [--status ADDR] [-i ID] FILE
-        prints what FILE asks for, or what would change in the director that serves its status at ADDR
+  director plan [--control SOCKET | --status ADDR] [-i ID] FILE
+        prints what FILE asks for, or what would change in the director that has that socket or serves its status at ADDR. Over
+        --status a FILE that includes others, or names keys or certificates, is refused: anybody may ask there
   director fmt [-w] FILE
         prints FILE in its canonical layout, or with -w writes it
   director explain [--json] [BLOCK/KEYWORD | lint/CODE]

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
@@ -16,6 +18,7 @@ import (
 func planCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	status := flags.String("status", "", "")
+	control := flags.String("control", "", "")
 	id := idFlag(flags)
 	files, err := parse(flags, args, 1, stderr)
 	if err != nil {
@@ -30,11 +33,11 @@ func planCommand(args []string, stdout, stderr io.Writer) int {
 	if r.cfg.Accepted > 0 {
 		fmt.Fprintf(stderr, "director: of %d statements %d have no effect here: director check -v %s\n", r.cfg.Effective+r.cfg.Accepted, r.cfg.Accepted, files[0])
 	}
-	if *status == "" {
+	if *status == "" && *control == "" {
 		fmt.Fprint(stdout, paintPlan(holdfast.Diff(holdfast.Spec{}, r.spec).String(), inColor(stdout)))
 		return exitOK
 	}
-	if err := askPlan(*status, files[0], stdout); err != nil {
+	if err := askPlan(*status, *control, files[0], stdout); err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitFailed
 	}
@@ -49,16 +52,24 @@ func printErrors(w io.Writer, diags config.Diagnostics) {
 	}
 }
 
-// askPlan has a running director compare the file with what it holds.
-func askPlan(addr, file string, stdout io.Writer) error {
+// askPlan has a running director compare the file with what it holds: over its socket, or the address of its status.
+func askPlan(status, socket, file string, stdout io.Writer) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: 10 * time.Second}
-	answer, err := client.Post("http://"+addr+"/plan", "text/plain", bytes.NewReader(text))
+	host, client, hint := status, &http.Client{}, "--status "+status
+	if socket != "" {
+		host, client, hint = "director", &newClient(socket).http, "--control "+socket
+	}
+	client.Timeout = planTime
+	name, err := filepath.Abs(file) // what it includes is found from there
 	if err != nil {
-		return fmt.Errorf("%w: is a director running with --status %s?", err, addr)
+		return err
+	}
+	answer, err := client.Post("http://"+host+"/plan?name="+url.QueryEscape(name), "text/plain", bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("%w: is a director running with %s?", err, hint)
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
@@ -66,8 +77,11 @@ func askPlan(addr, file string, stdout io.Writer) error {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("director at %s: %s", addr, bytes.TrimSpace(body))
+		return fmt.Errorf("the director of %s: %s", hint, bytes.TrimSpace(body))
 	}
 	_, err = io.WriteString(stdout, paintPlan(string(body), inColor(stdout)))
 	return err
 }
+
+// planTime bounds the wait for a plan.
+const planTime = 10 * time.Second

@@ -137,8 +137,12 @@ func (d *director) tellRelay() {
 		return
 	}
 	d.told = true
+	why := "--ipvs relay"
+	if d.tableErr != nil {
+		why = d.tableErr.Error()
+	}
 	d.log.Warn("THE RELAY IN USER SPACE BALANCES, NOT THE KERNEL: real servers see this host's address in place of the client's; "+
-		"--ipvs kernel refuses to start like this", "error", d.tableErr)
+		"--ipvs kernel refuses to start like this", "why", why)
 }
 
 func (d *director) run() int {
