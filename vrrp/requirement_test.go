@@ -609,6 +609,66 @@ func TestRequirementsReceive(t *testing.T) {
 	}
 }
 
+// TestRequirementsComplete: what cannot be read whole is no advert.
+func TestRequirementsComplete(t *testing.T) {
+	refused := func(t *testing.T, r recording, edit func(b []byte) []byte, want error) {
+		t.Helper()
+		a := Advertisement{VRID: 77}
+		if err := a.ParsePacket(edit(append([]byte(nil), r.message...)), r.src, r.dst); !errors.Is(err, want) || a.VRID != 77 {
+			t.Errorf("%v, want %v; %+v", err, want, a)
+		}
+	}
+	run(t, "9568-7.1-4 9568-5.2.2-1 3768-5.3.2-1", func(t *testing.T) {
+		refused(t, recordings(t)[6], func(b []byte) []byte { b[0] = 0x32; return b }, ErrType)
+	})
+	run(t, "9568-7.1-5", func(t *testing.T) {
+		refused(t, recordings(t)[6], func(b []byte) []byte { return b[:len(b)-1] }, ErrLength)
+		refused(t, recordings(t)[12], func(b []byte) []byte { b[3]++; return b }, ErrLength)
+	})
+	run(t, "3768-7.1-3", func(t *testing.T) { // the authentication data too
+		refused(t, recordings(t)[0], func(b []byte) []byte { return b[:len(b)-8] }, ErrLength)
+	})
+	run(t, "9568-7.1-N1", func(t *testing.T) { // trailing bytes, and a count of 0, are no reason here
+		r := recordings(t)[6]
+		var a Advertisement
+		if err := a.ParsePacket(append(r.message[:len(r.message):len(r.message)], 1), r.src, r.dst); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, "3768-6.1-1", func(t *testing.T) {
+		in := recordings(t)[0].as()
+		for interval, ok := range map[time.Duration]bool{time.Second: true, 255 * time.Second: true, 256 * time.Second: false, 1500 * time.Millisecond: false} {
+			if in.Interval = interval; (in.Validate() == nil) != ok {
+				t.Errorf("%v: %v", interval, in.Validate())
+			}
+		}
+	})
+}
+
+// TestRequirementsStrict: what strict mode cannot be combined with. Files that do are corrected when they are read.
+func TestRequirementsStrict(t *testing.T) {
+	for ids, edit := range map[string]func(in *Instance){
+		"15.1":  func(in *Instance) { in.Version, in.Addrs = 2, MustAddresses("fe80::100") },
+		"15.3":  func(in *Instance) { in.Version, in.AuthType, in.Password = 2, AuthPass, "x" },
+		"15.3b": func(in *Instance) { in.HMAC = signer(nil).HMAC; in.HMAC.Mode = HMACPermissive },
+		"15.4":  func(in *Instance) { in.Peers = []Peer{{Addr: higher}} },
+		"15.6":  func(in *Instance) { in.PreemptDelay = time.Second },
+		"15.6b": func(in *Instance) { in.DownAdverts = 4 },
+		"15.10": func(in *Instance) { in.Addrs, in.NoAddrs = nil, true },
+	} {
+		run(t, ids, func(t *testing.T) {
+			in := Instance{Interface: "eth0", VRID: 1, Addrs: MustAddresses("10.0.0.100")}
+			edit(&in)
+			if err := in.Validate(); err != nil {
+				t.Errorf("not strict: %v", err)
+			}
+			if in.Strict = true; in.Validate() == nil {
+				t.Error("strict, and accepted")
+			}
+		})
+	}
+}
+
 // vrrp_delay_after_boot counts from the boot of the host, and the longer delay wins.
 func TestRequirementsBootDelay(t *testing.T) {
 	r := NewRouter(Options{})

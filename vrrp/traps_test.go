@@ -206,3 +206,11 @@ func TestCompare(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// VRIDs below 16 are two digits of a MAC address all the same (9568-7.3-1, 9568-7.3-2).
+func TestTrapVRIDInTheMAC(t *testing.T) {
+	four, six := Instance{VRID: 5}, Instance{VRID: 15, Addrs: MustAddresses("fe80::100")}
+	if four.mac() != [6]byte{0, 0, 0x5e, 0, 1, 5} || six.mac() != [6]byte{0, 0, 0x5e, 0, 2, 15} {
+		t.Errorf("%x, %x", four.mac(), six.mac())
+	}
+}

@@ -244,9 +244,13 @@ func (l *LAN) note(h *Host, what string, about any) {
 	l.trace = append(l.trace, fmt.Sprintf("%v %s %v", h.addr, what, about))
 }
 
-// Inject delivers a message to every host as if from had sent it, whoever that is: for tests of hostile packets.
+// Inject delivers a message to every host as if from had sent it to the group of its family, whoever that is: for tests of hostile packets.
 func (l *LAN) Inject(from netip.Addr, ttl uint8, message []byte) {
-	header := ipheader.Header{Src: from, Dst: vrrp.GroupIPv4, TTL: ttl, Class: 0xc0, Protocol: vrrp.Protocol}
+	group := vrrp.GroupIPv4
+	if from.Is6() {
+		group = vrrp.GroupIPv6
+	}
+	header := ipheader.Header{Src: from, Dst: group, TTL: ttl, Class: 0xc0, Protocol: vrrp.Protocol}
 	l.deliver(nil, datagram{header: header, bytes: append(header.Append(nil, len(message)), message...)})
 }
 
