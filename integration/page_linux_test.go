@@ -176,7 +176,7 @@ func evaluate[T any](t *testing.T, ctx context.Context, expression string) T {
 // shows polls the text of an element of the page until it contains what is wanted.
 func shows(t *testing.T, ctx context.Context, selector, want string) {
 	t.Helper()
-	limit := time.Now().Add(20 * time.Second)
+	limit := time.Now().Add(time.Minute)
 	for {
 		got := evaluate[string](t, ctx, fmt.Sprintf("document.querySelector(%q).textContent", selector))
 		if strings.Contains(got, want) {
@@ -389,4 +389,28 @@ func TestPageHostileNames(t *testing.T) {
 	if evaluate[bool](t, ctx, `Boolean(window.hacked) || document.querySelectorAll("img").length > 0`) {
 		t.Error("a name became markup")
 	}
+}
+
+// TestPageOrder: what is down stands before what is degraded, and each goes back to its place when it is well again.
+func TestPageOrder(t *testing.T) {
+	lab.Need(t, "chromium")
+	t.Parallel()
+	s := newSite("lb1")
+	s.run(t, "lb1.example.net")
+	ctx := browser(t)
+	visit(t, ctx, s.url)
+	shows(t, ctx, "#verdict h1", "Everything is up.")
+	evaluate[bool](t, ctx, `(() => { const e = document.createElement("p"); e.id = "order"; document.body.append(e);
+		setInterval(() => e.textContent = [...document.querySelectorAll(".row .name > .mono")].map((n) => n.textContent.split(":").pop()).join(" "), 20); return true; })()`)
+	shows(t, ctx, "#order", "80 443 8443 25 993")
+	s.scripts["10.1.0.13:80"].Down()
+	shows(t, ctx, "#attention", "192.0.2.10:80")
+	s.scripts["10.1.3.11:25"].Down()
+	s.scripts["10.1.3.12:25"].Down()
+	shows(t, ctx, "#order", "25 80 443 8443 993")
+	s.scripts["10.1.3.11:25"].Up()
+	shows(t, ctx, "#order", "80 25 443 8443 993")
+	s.scripts["10.1.3.12:25"].Up()
+	s.scripts["10.1.0.13:80"].Up()
+	shows(t, ctx, "#order", "80 443 8443 25 993")
 }

@@ -110,16 +110,18 @@
     if (flash) blink(row.e);
   };
 
-  // place keeps what needs attention at the top, each part in the order of the configuration.
+  // place keeps what needs attention at the top, the worst first, each part in the order of the configuration.
   const place = (row) => {
-    const box = row.tone === "ok" ? $("rest") : $("attention");
-    if (row.e.parentNode === box) return;
+    const box = row.tone === "ok" ? $("rest") : $("attention"), rank = (row.tone === "warn" ? 1e6 : 0) + row.index;
+    if (row.e.parentNode === box && row.rank === rank) return;
+    row.e.remove();
+    row.rank = rank;
     let before = null;
-    if (box.lastChild && box.lastChild.holdfast.index > row.index) {
+    if (box.lastChild && box.lastChild.holdfast.rank > rank) {
       let low = 0, high = box.children.length;
       while (low < high) {
         const mid = (low + high) >> 1;
-        if (box.children[mid].holdfast.index < row.index) low = mid + 1; else high = mid;
+        if (box.children[mid].holdfast.rank < rank) low = mid + 1; else high = mid;
       }
       before = box.children[low] || null;
     }
@@ -276,7 +278,7 @@
     for (const [name, row] of rows) if (!model.services.has(name)) { row.e.remove(); rows.delete(name); }
     s.services.forEach((x, i) => {
       const row = rows.get(x.service) || addRow(x, i);
-      row.index = i;
+      if (row.index !== i) { row.index = i; row.key = ""; } // its place may be another
       drawRow(row, x);
     });
     if (!adopted) { // few are shown whole
