@@ -4,7 +4,7 @@ SHELL   := /bin/bash
 MODULES := . observe examples integration
 export PATH := $(CURDIR)/bin:$(PATH)
 
-.PHONY: all setup build lint test unit sim demo incident pictures clean
+.PHONY: all setup build lint test unit sim soak demo incident pictures clean
 
 all: build
 
@@ -38,6 +38,10 @@ unit:
 
 sim: ## a million simulated router-hours of VRRP, 100 times what test does
 	go test -count=1 -timeout 6h -run TestSimulation ./vrrp -sim.hours 1000000 -v
+
+soak: setup ## half an hour of faults for two directors with 200 services; CI plays half a minute
+	cd integration && HOLDFAST_REQUIRE_LAB=1 HOLDFAST_SOAK=$${HOLDFAST_SOAK:-30m} HOLDFAST_SEED=$${HOLDFAST_SEED:-$$RANDOM} \
+		go test -count=1 -timeout 60m -v ./soak
 
 pictures: setup ## docs/observe*.png anew, with the fonts that they are made with
 	@fc-list | grep -q Inter || apt-get install -y -qq --no-install-recommends fonts-inter fonts-jetbrains-mono

@@ -54,12 +54,24 @@ type kernelResult struct {
 // kernelResults runs the TestKernel tests of the package in the working directory, once.
 var kernelResults = sync.OnceValues(func() (map[string]kernelResult, error) {
 	var out bytes.Buffer
-	err := inUML(8*time.Minute, &out, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", "-test.timeout=7m")
+	limit := guestLimit()
+	err := inUML(limit, &out, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", fmt.Sprintf("-test.timeout=%v", limit-limit/8))
 	if err != nil {
 		return nil, fmt.Errorf("kernel tests in User Mode Linux: %w\n%s", err, tail(out.String(), 60))
 	}
 	return parseVerdicts(out.String()), nil
 })
+
+// guestLimit is how long the guest may take: most of what go test gives this process.
+func guestLimit() time.Duration {
+	given := 10 * time.Minute
+	if f := flag.Lookup("test.timeout"); f != nil {
+		if d, err := time.ParseDuration(f.Value.String()); err == nil && d > 0 {
+			given = d
+		}
+	}
+	return given - given/5
+}
 
 // inUML builds the test binary of the package in the working directory and runs it in User Mode Linux.
 func inUML(limit time.Duration, out io.Writer, args ...string) error {

@@ -239,15 +239,20 @@ func (h *Host) Restore() {
 	h.net.must(ip("link", "set", h.port, "master", h.net.bridge, "up"))
 }
 
-// Loss makes the host lose the given share of the IP packets that reach it. 0 ends it.
+// Loss makes the host lose the given share of the IP packets that reach it, or of all frames on kernels that have netem and
+// not what nftables needs for it. 0 ends it.
 func (h *Host) Loss(percent int) {
 	h.net.t.Helper()
 	_, _ = h.Run(context.Background(), "nft", "delete", "table", "inet", "lab")
+	_ = run("tc", "qdisc", "del", "dev", h.port, "root")
 	if percent == 0 {
 		return
 	}
-	h.MustRun("nft", "add table inet lab; add chain inet lab in { type filter hook input priority -300; }; "+
+	_, err := h.Run(context.Background(), "nft", "add table inet lab; add chain inet lab in { type filter hook input priority -300; }; "+
 		fmt.Sprintf("add rule inet lab in iifname eth0 numgen random mod 100 <= %d drop", min(percent, 100)-1))
+	if err != nil {
+		h.net.must(run("tc", "qdisc", "replace", "dev", h.port, "root", "netem", "loss", fmt.Sprintf("%d%%", min(percent, 100))))
+	}
 }
 
 // Delay adds a delay ("5ms") to what the host sends. Kernels without netem give an error that wraps errors.ErrUnsupported.
@@ -259,10 +264,12 @@ func (h *Host) Delay(delay string) error {
 }
 
 // ip runs the ip program in the lab's own namespace.
-func ip(args ...string) error {
-	out, err := exec.Command("ip", args...).CombinedOutput()
+func ip(args ...string) error { return run("ip", args...) }
+
+func run(name string, args ...string) error {
+	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
 	return nil
 }
