@@ -15,6 +15,7 @@ func hostOf(c *config.Config) vrrp.Host {
 		a.Dev = cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")
 		h.Static.Addrs = append(h.Static.Addrs, addressOf(a))
 	}
+	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters}
 	h.Static.Routes, h.Static.Rules = textsOf(c.StaticRoutes), textsOf(c.StaticRules)
 	if g := &c.Global; g.GARPInterval > 0 || g.GNAInterval > 0 {
 		h.Pacing = append(h.Pacing, vrrp.Pacing{ARP: g.GARPInterval, NA: g.GNAInterval})

@@ -30,6 +30,7 @@ func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error)
 	}
 	in.Addrs, in.Excluded = addressesOf(v.Addresses, v.Interface), addressesOf(v.Excluded, v.Interface)
 	in.Routes, in.Rules = textsOf(v.Routes), textsOf(v.Rules)
+	in.NoAccept = v.NoAccept && v.Priority != 255
 	in.Promote = v.PromoteSecondaries
 	in.VMAC = vrrp.VMAC{
 		Use: v.VMAC, Name: v.VMACName, Prefix: g.VMACPrefix, AddrPrefix: g.VMACAddrPrefix, MAC: v.VMACAddress, TransmitBase: v.VMACXmitBase, Group: v.VMACGroup,

@@ -73,6 +73,10 @@ type Global struct {
 	GARPInterval, GNAInterval time.Duration
 	// VMACPrefix is vmac_prefix, VMACAddrPrefix vmac_addr_prefix.
 	VMACPrefix, VMACAddrPrefix string
+	// NFTables is the table of nftables, empty for keepalived. NFTablesPriority is nftables_priority, nil if it is not said.
+	NFTables         string
+	NFTablesPriority *int32
+	NFTablesCounters bool
 	// DefaultInterface is that of static addresses without dev. Empty means eth0.
 	DefaultInterface string
 

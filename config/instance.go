@@ -89,6 +89,7 @@ type VRRPInstance struct {
 	VMACAddr           bool // use_vmac_addr
 	VMACXmitBase       bool // vmac_xmit_base
 	IPVLAN             bool // use_ipvlan
+	NoAccept           bool // no_accept, or strict without accept
 	PromoteSecondaries bool
 	Strict             bool
 	Notification
@@ -123,6 +124,7 @@ type VRRPInstance struct {
 
 	vmacShort     bool // VMACAddress lacks its last octet
 	prioritySet   bool
+	accept        *bool
 	globals       Global // those above the instance, which some defaults are of
 	said          said
 	syncInterface string

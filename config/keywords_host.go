@@ -17,6 +17,8 @@ func hostTable() map[string]setter[VRRPInstance] {
 		"kernel_rx_buf_size":    number(func(v *VRRPInstance) *int { return &v.ReceiveBuffer }),
 		"virtual_routes":        func(d *decoder, n *Node, v *VRRPInstance) { v.Routes = append(v.Routes, d.routes(n)...) },
 		"virtual_rules":         func(d *decoder, n *Node, v *VRRPInstance) { v.Rules = append(v.Rules, d.rules(n)...) },
+		"accept":                func(_ *decoder, _ *Node, v *VRRPInstance) { v.accept = new(true) },
+		"no_accept":             func(_ *decoder, _ *Node, v *VRRPInstance) { v.accept = new(false) },
 		"promote_secondaries":   flag(func(v *VRRPInstance) *bool { return &v.PromoteSecondaries }),
 		"use_vmac":              decodeVMAC,
 		"use_vmac_addr":         flag(func(v *VRRPInstance) *bool { return &v.VMACAddr }),
@@ -76,6 +78,11 @@ func (v *VRRPInstance) vmacAddr(d *decoder, w Word) {
 		return
 	}
 	v.VMACAddress, v.vmacShort = mac, len(octets) == 5
+}
+
+// resolveAccept: strict instances accept no traffic unless told to; in version 2 they never do.
+func (v *VRRPInstance) resolveAccept() {
+	v.NoAccept = !first(!v.Strict, v.accept) || v.Strict && v.Version == 2
 }
 
 // validateVMAC finds what a virtual MAC address cannot go with.
@@ -185,6 +192,9 @@ func hostGlobals() map[string]setter[Global] {
 		"vrrp_gna_interval":  timer(func(g *Global) *time.Duration { return &g.GNAInterval }),
 		"vmac_prefix":        text(func(g *Global) *string { return &g.VMACPrefix }),
 		"vmac_addr_prefix":   text(func(g *Global) *string { return &g.VMACAddrPrefix }),
+		"nftables":           text(func(g *Global) *string { return &g.NFTables }),
+		"nftables_priority":  func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
+		"nftables_counters":  flag(func(g *Global) *bool { return &g.NFTablesCounters }),
 		"default_interface":  text(func(g *Global) *string { return &g.DefaultInterface }),
 	}
 }

@@ -33,9 +33,11 @@ var losses = map[string]loss{
 	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false},
 	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false},
 
-	"no_accept":     {Warning, ": traffic to the virtual addresses is accepted", "", false},
-	"nftables_ipvs": {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
-	"ha_suspend":    {Warning, ": checks run whoever holds the address", "", false},
+	"nftables_ifindex": {Note, ": addresses are matched whatever the interface", "", false},
+	"vrrp_iptables":    {Note, ": traffic is refused by nftables", "use nftables", false},
+	"vrrp_ipsets":      {Note, ": traffic is refused by nftables", "use nftables", false},
+	"nftables_ipvs":    {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
+	"ha_suspend":       {Warning, ": checks run whoever holds the address", "", false},
 }
 
 func loses(k *Keyword) loss {

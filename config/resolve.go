@@ -50,6 +50,7 @@ func (d *decoder) resolveInstance(v *VRRPInstance) {
 	}
 	v.Version = cmp.Or(v.Version, g.VRRPVersion)
 	v.resolveProtocol(g)
+	v.resolveAccept()
 	if !v.prioritySet && v.State == "MASTER" {
 		v.Priority = 255
 	}

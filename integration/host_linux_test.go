@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,6 +104,57 @@ vrrp_instance web {
 		t.Errorf("status %d", status)
 	}
 	if left := show(t, h, "-o", "addr"); strings.Contains(left, "10.9.0.10") || strings.Contains(left, "10.20.0") || strings.Contains(left, "10.21.0") || strings.Contains(left, "2001:db8") {
+		t.Errorf("left over:\n%s", left)
+	}
+}
+
+// TestNoAccept: the address is announced and answered for by ARP, and takes no traffic.
+func TestNoAccept(t *testing.T) {
+	lab.Need(t, "ip", "nft", "ping")
+	t.Parallel()
+	n := lab.New(t)
+	h, c := n.Host("a", "10.9.0.1/24"), n.Host("c", "10.9.0.3/24")
+	instance := func(lines string) string {
+		return "global_defs {\n nftables vips\n nftables_priority -5\n}\nvrrp_instance web {\n interface eth0\n version 3\n advert_int 0.1\n virtual_router_id 51\n priority 200\n " + lines +
+			"\n virtual_ipaddress { 10.9.0.100/24 }\n virtual_ipaddress_excluded { 2001:db8::100/64 }\n}\n"
+	}
+	conf := write(t, "accept.conf", instance("no_accept"))
+	h.MustRun("nft", "add table inet vips; add chain inet vips stale") // left over from a crash
+	p := startDirector(t, h, conf, "--ipvs", "none")
+	within(t, 5*time.Second, "it is MASTER", func() bool { return h.Has(vip) })
+	answers := func() bool {
+		_, err := c.Run(t.Context(), "ping", "-c", "1", "-W", "1", vip.String())
+		return err == nil
+	}
+	if answers() {
+		t.Error("the address answers")
+	}
+	if neighbour, _ := c.Run(t.Context(), "ip", "neigh", "show", vip.String()); !strings.Contains(neighbour, "lladdr") {
+		t.Errorf("nobody answers for it by ARP: %s", neighbour)
+	}
+	rules := h.MustRun("nft", "list", "ruleset")
+	for _, want := range []string{"table inet vips", "priority filter - 5", "10.9.0.100", "2001:db8::100", "drop"} {
+		if !strings.Contains(rules, want) {
+			t.Errorf("no %q in\n%s", want, rules)
+		}
+	}
+	if strings.Contains(rules, "stale") {
+		t.Errorf("the old table is still there:\n%s", rules)
+	}
+	if err := os.WriteFile(conf, []byte(instance("")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Signal(syscall.SIGHUP)
+	within(t, 5*time.Second, "without no_accept it answers", answers)
+	if err := os.WriteFile(conf, []byte(instance("no_accept")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Signal(syscall.SIGHUP)
+	within(t, 5*time.Second, "with it it does not", func() bool { return !answers() })
+	if status := p.Stop(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if left := h.MustRun("nft", "list", "ruleset"); strings.Contains(left, "vips") {
 		t.Errorf("left over:\n%s", left)
 	}
 }

@@ -509,6 +509,7 @@ func cut(list []*runner, x *runner) []*runner {
 // change brings a running instance to its new wish.
 func (r *Router) change(now time.Time, x *runner, in Instance) {
 	old, oldPort := x.holdings(), x.port
+	refused := x.refused(old.Addrs)
 	oldLinks := x.vlinks
 	r.promote(x, false)
 	r.leave(x)
@@ -538,6 +539,14 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		return
 	}
 	held := x.holdings()
+	if now := x.refused(old.Addrs); len(now) != len(refused) { // it accepts traffic now, or no longer
+		fw, on := r.host.Firewall, len(now) > 0
+		r.after(x.home, func() {
+			if err := r.refuse(fw, append(now, refused...), on); err != nil {
+				r.log.Error("refuse traffic", "instance", x.in.String(), "error", err)
+			}
+		})
+	}
 	if gone := old.without(held); !gone.empty() {
 		r.drop(x, gone)
 	}

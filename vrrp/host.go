@@ -20,6 +20,18 @@ type Host struct {
 	Pacing []Pacing `json:"pacing,omitempty"`
 	// Delays keep links that flap from moving instances.
 	Delays []LinkDelay `json:"delays,omitempty"`
+	// Firewall is where traffic is refused for instances that accept none.
+	Firewall Firewall `json:"firewall,omitzero"`
+}
+
+// Firewall is a table of nftables, of the family inet, that belongs to the Router. It is there while it is needed.
+type Firewall struct {
+	// Table is its name. Empty means keepalived.
+	Table string
+	// Priority is that of its chains. Nil means -1.
+	Priority *int32
+	// Counters counts what is dropped.
+	Counters bool
 }
 
 // Pacing is the least time between two announcements on some interfaces taken together. 0 means no gap.
@@ -74,7 +86,7 @@ func (h *Host) Validate() error {
 
 // Clone is a copy that shares nothing.
 func (h *Host) Clone() Host {
-	c := Host{Static: h.Static.clone(), Pacing: slices.Clone(h.Pacing), Delays: slices.Clone(h.Delays)}
+	c := Host{Firewall: h.Firewall, Static: h.Static.clone(), Pacing: slices.Clone(h.Pacing), Delays: slices.Clone(h.Delays)}
 	for i := range c.Pacing {
 		c.Pacing[i].Interfaces = slices.Clone(c.Pacing[i].Interfaces)
 	}

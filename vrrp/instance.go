@@ -57,6 +57,9 @@ type Instance struct {
 	// ReceiveBuffer is the room for received adverts, in bytes, to which the instances of a socket contribute. 0 means what
 	// the Router thinks fit.
 	ReceiveBuffer int
+	// NoAccept refuses traffic to the virtual addresses, and from them, unless the instance is their owner (RFC 9568, Section
+	// 6.1: Accept_Mode false). Neighbour discovery goes on.
+	NoAccept bool
 	// VMAC gives the instance a link of its own with the virtual MAC address. The zero value means none.
 	VMAC VMAC
 	// Promote keeps other addresses of the interface when the first of their network is removed (promote_secondaries).

@@ -28,6 +28,8 @@ type Network interface {
 	// Promote says whether addresses of the interface survive the removal of the first one of their network. Each true is
 	// undone by one false.
 	Promote(name string, on bool) error
+	// Refuse says whether the host refuses traffic for and from addresses that it has. Each true is undone by one false.
+	Refuse(f Firewall, addrs []netip.Addr, on bool) error
 	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
 	// advertisement.
 	Announce(name string, addrs []netip.Addr) error

@@ -22,8 +22,9 @@ import (
 )
 
 type hostNetwork struct {
-	mirror  *rtnl.Mirror
-	sysctls sysctl.Keeper
+	mirror   *rtnl.Mirror
+	sysctls  sysctl.Keeper
+	firewall firewall
 
 	mu      sync.Mutex // guards the fields below
 	command *rtnl.Conn

@@ -42,6 +42,9 @@ func (h inHost) RemoveVMAC(name string) error {
 func (h inHost) Promote(name string, on bool) error {
 	return h.host.Do(func() error { return h.Network.Promote(name, on) })
 }
+func (h inHost) Refuse(f vrrp.Firewall, addrs []netip.Addr, on bool) error {
+	return h.host.Do(func() error { return h.Network.Refuse(f, addrs, on) })
+}
 func (h inHost) Announce(name string, a []netip.Addr) error {
 	return h.host.Do(func() error { return h.Network.Announce(name, a) })
 }

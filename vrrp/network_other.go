@@ -26,4 +26,5 @@ func (hostNetwork) Release(string, Holdings) error            { return unsupport
 func (hostNetwork) MakeVMAC(VirtualLink) error                { return unsupported() }
 func (hostNetwork) RemoveVMAC(string) error                   { return unsupported() }
 func (hostNetwork) Promote(string, bool) error                { return unsupported() }
+func (hostNetwork) Refuse(Firewall, []netip.Addr, bool) error { return unsupported() }
 func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }

@@ -255,7 +255,11 @@ func (r *Router) release(x *runner, what Holdings) {
 func (r *Router) add(x *runner, what Holdings) {
 	name := x.device
 	what.Addrs = x.plain(what.Addrs)
+	refused, fw := x.refused(what.Addrs), r.host.Firewall
 	r.after(x.home, func() {
+		if err := r.refuse(fw, refused, true); err != nil {
+			r.log.Error("refuse traffic", "instance", x.in.String(), "error", err)
+		}
 		if err := r.net.Hold(name, what); err != nil {
 			r.log.Error("add addresses", "interface", name, "error", err)
 		}
@@ -265,11 +269,35 @@ func (r *Router) add(x *runner, what Holdings) {
 func (r *Router) drop(x *runner, what Holdings) {
 	name := x.device
 	what.Addrs = x.plain(what.Addrs)
+	refused, fw := x.refused(what.Addrs), r.host.Firewall
 	r.after(x.home, func() {
+		defer func() {
+			if err := r.refuse(fw, refused, false); err != nil {
+				r.log.Error("accept traffic", "instance", x.in.String(), "error", err)
+			}
+		}()
 		if err := r.net.Release(name, what); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.log.Error("remove addresses", "interface", name, "error", err)
 		}
 	})
+}
+
+// refused are the addresses that no traffic is accepted for.
+func (x *runner) refused(addrs []Address) (list []netip.Addr) {
+	if !x.in.NoAccept || x.in.owner() {
+		return nil
+	}
+	for _, a := range addrs {
+		list = append(list, a.Addr())
+	}
+	return list
+}
+
+func (r *Router) refuse(f Firewall, addrs []netip.Addr, on bool) error {
+	if len(addrs) == 0 {
+		return nil
+	}
+	return r.net.Refuse(f, addrs, on)
 }
 
 // plain leaves the interface out where it is the usual one.

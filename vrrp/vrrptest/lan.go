@@ -230,6 +230,9 @@ func (h *Host) RemoveVMAC(name string) error {
 // Promote implements [vrrp.Network].
 func (h *Host) Promote(string, bool) error { return nil }
 
+// Refuse implements [vrrp.Network].
+func (h *Host) Refuse(vrrp.Firewall, []netip.Addr, bool) error { return nil }
+
 // Announce implements [vrrp.Network].
 func (h *Host) Announce(_ string, addrs []netip.Addr) error {
 	h.lan.mu.Lock()
