@@ -154,6 +154,9 @@ func (w *world) newRouter(index, links int, in vrrp.Instance) *simRouter {
 	switch w.rng.IntN(6) {
 	case 0:
 		in.NoPreempt = true
+		if w.rng.IntN(2) == 0 {
+			in.TimerExpiredBackup = 254
+		}
 	case 1:
 		in.PreemptDelay = time.Duration(1+w.rng.IntN(20)) * time.Second
 	case 2:
@@ -347,11 +350,14 @@ func (r *simRouter) resume() {
 	if !r.up || r.paused > r.w.now {
 		return
 	}
+	m := r.members[0]
+	late := m.state == vrrp.Master && m.in.TimerExpiredBackup > 0 && r.w.now-m.sentAt > 4*max(m.in.Interval, time.Second)
 	for _, p := range r.waiting {
 		r.receive(p)
 	}
 	r.waiting = r.waiting[:0]
 	r.fire(r.w.now)
+	r.w.hold(!late || m.state != vrrp.Master, "%s was held up for so long, and is MASTER still", m)
 }
 
 // fire is a timer, which may have moved meanwhile.

@@ -96,8 +96,8 @@ func (w *world) disturb() {
 }
 
 func (w *world) mischief(r *simRouter) {
-	kind := w.rng.IntN(10)
-	if kind == 0 || kind >= 7 && kind <= 8 { // a process that does not run hears nothing
+	kind := w.rng.IntN(12)
+	if kind == 0 || kind >= 7 && kind != 9 { // a process that does not run hears nothing
 		if r.paused > w.now {
 			return
 		}
@@ -122,9 +122,32 @@ func (w *world) mischief(r *simRouter) {
 		r.fault(r.members[w.rng.IntN(len(r.members))], w.rng.IntN(2) == 0)
 	case 8:
 		r.setPriority(uint8(1 + w.rng.IntN(254)))
+	case 10:
+		if m := r.members[w.rng.IntN(len(r.members))]; r.up {
+			r.step(m, vrrp.Lost{Reason: "someone took the address"})
+			r.schedule()
+		}
+	case 11:
+		r.reconfigure()
 	case 9:
 		r.clock = time.Duration(w.rng.Int64N(int64(40*time.Second))) - 20*time.Second
 	}
+}
+
+// reconfigure changes what need not be the same everywhere.
+func (r *simRouter) reconfigure() {
+	w := r.w
+	for _, m := range r.members {
+		m.in.PreemptDelay = 0
+		if !m.in.NoPreempt && w.rng.IntN(2) == 0 {
+			m.in.PreemptDelay = time.Duration(w.rng.IntN(20)) * time.Second
+		}
+		m.in.Announce.Rounds = w.rng.IntN(9)
+		if r.up {
+			r.step(m, vrrp.Reconfigure{Instance: m.in, Priority: r.priority})
+		}
+	}
+	r.schedule()
 }
 
 // move puts a member on another segment of its link.
