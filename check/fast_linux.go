@@ -2,9 +2,10 @@ package check
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +15,10 @@ import (
 // each, with no more system calls than it takes. All of it is guarded by the Monitor's mu, but for waiting.
 type engine struct {
 	m     *Monitor
-	poll  int // epoll
-	event int // eventfd, that wakes it
+	poll  int             // epoll
+	file  *os.File        // the same, so that Go's own poller wakes us: a thread that waits would keep others from a processor
+	wait  syscall.RawConn // of file
+	event int             // eventfd, that wakes it
 	queue schedule
 	runs  map[int32]*run // by descriptor
 
@@ -37,6 +40,15 @@ func newEngine(m *Monitor) (*engine, error) {
 		return nil, err
 	}
 	e := &engine{m: m, poll: poll, event: event, runs: make(map[int32]*run)}
+	_ = unix.SetNonblock(poll, true) // it is then polled by Go
+	e.file = os.NewFile(uintptr(poll), "epoll")
+	if e.wait, err = e.file.SyscallConn(); err == nil {
+		err = e.file.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
 	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)}); err != nil {
 		e.close()
 		return nil, err
@@ -45,7 +57,7 @@ func newEngine(m *Monitor) (*engine, error) {
 }
 
 func (e *engine) close() {
-	unix.Close(e.poll)
+	e.file.Close()
 	unix.Close(e.event)
 }
 
@@ -74,13 +86,23 @@ func (e *engine) run(ctx context.Context) {
 		if !goesOn {
 			return
 		}
-		var err error
-		n, err = unix.EpollWait(e.poll, events, int((sleep+time.Millisecond-1)/time.Millisecond))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			e.m.log.Error("epoll", "error", err)
-		}
-		n = max(n, 0)
+		n = e.next(events, sleep)
 	}
+}
+
+// next waits for events, as long as there is time.
+func (e *engine) next(events []unix.EpollEvent, sleep time.Duration) (n int) {
+	look := func(fd uintptr) bool {
+		n, _ = unix.EpollWait(int(fd), events, 0)
+		return n > 0
+	}
+	if sleep <= 0 {
+		look(uintptr(e.poll))
+		return max(n, 0)
+	}
+	_ = e.file.SetReadDeadline(time.Now().Add(sleep))
+	_ = e.wait.Read(look) // its error says that the time is over
+	return max(n, 0)
 }
 
 func (e *engine) wake() {

@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,4 +124,77 @@ func opens(b *testing.B, h *lab.Host) (n int) {
 		}
 	}
 	return n
+}
+
+// BenchmarkDetection is how much later than the policy's arithmetic promises a server is out of the kernel's table: it dies at
+// any moment, and at the latest a delay loop, and a retry with its delay, later it must be gone. Negative is earlier.
+func BenchmarkDetection(b *testing.B) {
+	if !lab.KernelBench(b) {
+		return
+	}
+	for _, program := range []string{"director", "keepalived"} {
+		b.Run(program, func(b *testing.B) { detection(b, program) })
+	}
+}
+
+func detection(b *testing.B, program string) {
+	lab.Need(b, "ip", "keepalived")
+	const servers = 100
+	promise := time.Second + 500*time.Millisecond
+	n := lab.New(b)
+	lb, web := n.Host("lb", "10.9.0.1/16"), n.Host("web", "10.9.0.2/16")
+	lb.MustRun("ip", "route", "add", "10.20.0.0/16", "via", "10.9.0.2")
+	web.MustRun("ip", "route", "add", "local", "10.20.0.0/16", "dev", "lo")
+	web.Sysctl("net.ipv4.ip_nonlocal_bind", "1")
+	conf := strings.Replace(farm(servers, 1, "TCP_CHECK {\n }"), "delay_before_retry 1\n", "delay_before_retry 0.5\n", 1)
+	for b.Loop() {
+		listeners := map[string]net.Listener{}
+		for i := range servers {
+			addr := fmt.Sprintf("10.20.%d.%d:80", i/250, i%250+1)
+			listeners[addr] = web.Listen(addr)
+		}
+		p := startChecks(b, lb, program, write(b, "farm.conf", conf))
+		<-time.After(6 * time.Second)
+		over := kill(b, lb, listeners, promise)
+		b.ReportMetric(over[len(over)/2], "ms-over-p50")
+		b.ReportMetric(over[len(over)*99/100], "ms-over-p99")
+		b.ReportMetric(over[len(over)-1], "ms-over-max")
+		p.Kill()
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// kill ends servers one after the other, and tells how many milliseconds later than promised each was out of the table.
+func kill(b *testing.B, lb *lab.Host, listeners map[string]net.Listener, promise time.Duration) (over []float64) {
+	dead := map[string]time.Time{}
+	err := lb.Do(func() error {
+		for begin := time.Now(); len(dead) > 0 || len(listeners) > 0; <-time.After(time.Millisecond) {
+			for addr, l := range listeners { // any of them
+				l.Close()
+				dead[addr] = time.Now()
+				delete(listeners, addr)
+				break
+			}
+			table, err := os.ReadFile("/proc/thread-self/net/ip_vs")
+			if err != nil {
+				return err
+			}
+			for addr, since := range dead {
+				ip := netip.MustParseAddrPort(addr).Addr().As4()
+				if late := time.Since(since) - promise; !strings.Contains(string(table), fmt.Sprintf("%08X:0050", binary.BigEndian.Uint32(ip[:]))) {
+					over = append(over, float64(late.Microseconds())/1000)
+					delete(dead, addr)
+				}
+			}
+			if time.Since(begin) > time.Minute {
+				return fmt.Errorf("%d servers are not out after a minute", len(dead))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(over)
+	return over
 }

@@ -99,10 +99,14 @@ func (h *hub) watch(path string) (id int32, err error) {
 	return id, errors.Join(controlErr, err)
 }
 
+// hostfs is the magic number of the file system by which User Mode Linux sees its host's files.
+const hostfs = 0x00c0ffee
+
 // remote are the file systems on which others write without our kernel's knowledge, or that are no files at all.
 var remote = []int64{
 	unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.NFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
 	unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC,
+	hostfs,
 }
 
 // tells says whether the kernel knows of changes in a directory.
