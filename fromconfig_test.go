@@ -265,7 +265,7 @@ vrrp_instance C {
 		BootDelay: time.Minute, AuthType: vrrp.AuthAH, Password: "secret", Announce: vrrp.Announce{Refresh: 30 * time.Second, LowerPrioRounds: 2},
 	}, {
 		Name: "C", Interface: "eth0", VRID: 3, Addrs: vrrp.MustAddresses("192.0.2.12"), Group: netip.MustParseAddr("224.0.0.99"), CheckSource: true,
-		LowerPrioNoAdvert: true, StartDelay: 2500 * time.Millisecond, BootDelay: time.Minute, Strict: true, Checksum: vrrp.ChecksumMessage,
+		LowerPrioNoAdvert: true, StartDelay: 2500 * time.Millisecond, BootDelay: time.Minute, Strict: true, NoAccept: true, Checksum: vrrp.ChecksumMessage,
 		Announce: vrrp.Announce{Refresh: 30 * time.Second},
 	}}
 	for i := range want {
