@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -86,6 +87,7 @@ type site struct {
 	c       *holdfast.Controller
 	scripts map[string]*checktest.Script
 	spec    holdfast.Spec
+	o       *observe.Observer
 	url     string
 }
 
@@ -132,6 +134,7 @@ func (s *site) run(t *testing.T, name string) {
 	t.Helper()
 	s.c = holdfast.New(holdfast.Options{Network: s.lan.Host("192.0.2.2"), Table: &busyTable{Fake: &ipvstest.Fake{}}, RepairInterval: 200 * time.Millisecond})
 	o := observe.New(s.c, observe.Options{Name: name, Version: "0.3"})
+	s.o = o
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -413,4 +416,9 @@ func TestPageOrder(t *testing.T) {
 	s.scripts["10.1.3.12:25"].Up()
 	s.scripts["10.1.0.13:80"].Up()
 	shows(t, ctx, "#order", "80 443 8443 25 993")
+	s.o.Reloaded(errors.New("k.conf:3:1: unknown keyword"))
+	shows(t, ctx, "#verdict h1", "The last reload failed.")
+	shows(t, ctx, "#verdict p", "k.conf:3:1")
+	s.o.Reloaded(nil)
+	shows(t, ctx, "#verdict h1", "Everything is up.")
 }

@@ -15,7 +15,7 @@ type counts struct {
 	detection   timing                        // of servers and trackers that went down
 	takeover    timing                        // of instances that became MASTER
 	reloads     map[bool]uint64               // by success
-	reloadOK    bool                          // the last one's
+	reloadErr   string                        // of the last one, empty when it succeeded
 	reloadedAt  time.Time                     // of the last success
 }
 
@@ -33,7 +33,7 @@ type subject struct {
 func newCounts() counts {
 	return counts{
 		kinds: make(map[holdfast.EventKind]uint64), transitions: make(map[subject]map[string]uint64),
-		repairs: make(map[string]uint64), reloads: make(map[bool]uint64), reloadOK: true,
+		repairs: make(map[string]uint64), reloads: make(map[bool]uint64),
 	}
 }
 
@@ -61,10 +61,12 @@ func (c *counts) add(e holdfast.Event) {
 
 func (c *counts) reload(now time.Time, err error) {
 	c.reloads[err == nil]++
-	c.reloadOK = err == nil
-	if err == nil {
-		c.reloadedAt = now
+	c.reloadErr = ""
+	if err != nil {
+		c.reloadErr = err.Error()
+		return
 	}
+	c.reloadedAt = now
 }
 
 // keep drops all subjects but the given ones.

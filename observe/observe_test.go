@@ -83,7 +83,14 @@ func TestMetrics(t *testing.T) {
 		w.server.Down()
 		time.Sleep(10 * time.Second)
 		w.o.Reloaded(nil)
-		w.o.Reloaded(errors.New("broken"))
+		h := w.o.Handler()
+		if said := get(h, "/status", "").Header().Get("Holdfast-Reload-Error"); said != "" {
+			t.Errorf("a reload that succeeded: %q", said)
+		}
+		w.o.Reloaded(errors.New("bro\nken" + strings.Repeat("é", 1000)))
+		if said := get(h, "/status", "").Header().Get("Holdfast-Reload-Error"); !strings.HasPrefix(said, `bro\nken\u00e9`) || len(said) != 500 {
+			t.Errorf("a reload that failed: %q", said)
+		}
 		problems, err := testutil.CollectAndLint(w.o)
 		if err != nil || len(problems) > 0 {
 			t.Errorf("lint: %v %v", problems, err)

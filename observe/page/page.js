@@ -49,7 +49,7 @@
 
   // ---- what is known
 
-  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), sessions: [], lastDown: new Map(), took: {server: [], instance: []}};
+  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), sessions: [], reloadError: "", lastDown: new Map(), took: {server: [], instance: []}};
 
   const serverTone = (s) => s.maintenance ? "idle" : s.up ? "ok" : "bad";
   const serviceTone = (s) => !s.up ? "bad" : s.servers.some((x) => !x.up && !x.maintenance) ? "warn" : "ok";
@@ -228,11 +228,12 @@
     if (faults) wrong.push(plural(faults, "virtual router is", "virtual routers are") + " in FAULT");
     if (sick) wrong.push(plural(sick, "server is", "servers are") + " down");
     if (trackers) wrong.push(plural(trackers, "tracker is", "trackers are") + " down");
+    if (model.reloadError) wrong.push("the last reload failed");
     const tone = down || faults ? "bad" : wrong.length ? "warn" : "ok";
     $("verdict").dataset.tone = tone;
-    const headline = wrong.length ? wrong.join(", ") + "." : services.length || instances.length ? "Everything is up." : "Nothing is configured.";
+    const headline = wrong.length ? wrong.join(", ").replace(/^t/, "T") + "." : services.length || instances.length ? "Everything is up." : "Nothing is configured.";
     set($("verdict").querySelector("h1"), headline);
-    const about = [];
+    const about = model.reloadError ? ["What was in force before stays so: " + model.reloadError + "."] : [];
     if (instances.length) about.push("This host is MASTER of " + masters + " of " + plural(instances.length, "virtual router") + ".");
     if (sick && !down && services.length) about.push("Every service still has its quorum.");
     if (away) about.push(plural(away, "server is", "servers are") + " in maintenance.");
@@ -299,7 +300,10 @@
     const began = performance.now();
     try {
       const answer = await fetch("status?indent=0", {headers: {Accept: "application/json"}});
-      if (answer.ok) adopt(await answer.json());
+      if (answer.ok) {
+        model.reloadError = answer.headers.get("Holdfast-Reload-Error") || "";
+        adopt(await answer.json());
+      }
     } catch { /* the stream tells when the host is gone */ }
     asking = false;
     // a large host is asked less often
