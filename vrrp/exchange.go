@@ -346,6 +346,10 @@ func (r *Router) transition(x *runner, t Transition) {
 		t.Took = x.silence(t.At)
 	}
 	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
+	if t.From == Fault && t.To == Backup && x.in.unicast() && x.in.Interface != "" {
+		iface, source := x.in.Interface, x.source
+		r.after(x.home, func() { _ = r.net.Announce(iface, []netip.Addr{source}) }) // peers may have forgotten the way here
+	}
 	r.after(x.home, func() { r.notifier.add(t) })
 }
 

@@ -309,6 +309,23 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	})
 }
 
+// TestUnicastTellsWhereItIs: back from FAULT, peers must find the way here again (6.28).
+func TestUnicastTellsWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		in := instance(100)
+		in.Peers = peers("10.0.0.2")
+		a := boot(t, lan.Host("10.0.0.1"), in)
+		a.host.Down()
+		time.Sleep(time.Second)
+		a.host.Up()
+		time.Sleep(time.Second)
+		if trace := lan.Trace(); len(trace) != 1 || trace[0] != "10.0.0.1 announce 10.0.0.1" {
+			t.Errorf("the LAN saw %q", trace)
+		}
+	})
+}
+
 // TestSetWakesARunningRouter: what is set while nothing was there takes part too.
 func TestSetWakesARunningRouter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
