@@ -178,7 +178,13 @@ func (c *Controller) hold(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var untilLeft sync.WaitGroup // what a successor must wait for
 	untilLeft.Add(1)
-	group.Go(func() error { defer untilLeft.Done(); return c.router.Run(ctx) })
+	group.Go(func() error {
+		defer untilLeft.Done()
+		if !c.left.Kept { // a successor's peers must not wait
+			c.settle(ctx)
+		}
+		return c.router.Run(ctx)
+	})
 	if err := c.inherit(); err != nil {
 		c.log.Error("verdicts are not taken over", "error", err)
 	}

@@ -323,6 +323,32 @@ func TestTrackersMoveInstances(t *testing.T) {
 }
 
 // TestQuorumHasToBeGained: a new service begins without it, so that hysteresis counts from the start.
+// TestInstancesWaitForTheFirstWord of their trackers, but not for ever.
+func TestInstancesWaitForTheFirstWord(t *testing.T) {
+	for takes, want := range map[time.Duration]string{300 * time.Millisecond: "BACKUP MASTER", 3 * time.Second: "FAULT BACKUP MASTER"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			slow := checktest.Script{Takes: takes}
+			spec := holdfast.Spec{Instances: w.spec().Instances, Trackers: []holdfast.Tracker{{
+				Name: "app", Probe: check.Probe{Checker: &slow, Alpha: true, Policy: check.Policy{DelayLoop: 10 * time.Second, AtOnce: true}},
+				Effects: []holdfast.Effect{{Instance: "VI"}},
+			}}}
+			w.start(t, spec)
+			defer w.stop(t)
+			time.Sleep(20 * time.Second)
+			var states []string
+			for _, e := range w.seen(t) {
+				if state, ok := strings.CutPrefix(e, "instance VI "); ok {
+					states = append(states, state)
+				}
+			}
+			if got := strings.Join(states, " "); got != want {
+				t.Errorf("a script of %v: %s, want %s", takes, got, want)
+			}
+		})
+	}
+}
+
 // TestChecksMoveWeights: what checks say about weight is in the table, adds up, and ends with the verdict; a tracker's is in
 // the priority.
 func TestChecksMoveWeights(t *testing.T) {
