@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // loss is what a file loses by a keyword that has no effect here.
 type loss struct {
 	severity    Severity
@@ -7,6 +9,8 @@ type loss struct {
 	hint        string
 	// vital says that without it the configuration must not run: what would run is something else.
 	vital bool
+	// never says that there will be no effect, for there is nothing that it could have one on.
+	never bool
 }
 
 func (l loss) code() string {
@@ -17,40 +21,86 @@ func (l loss) code() string {
 }
 
 func (l loss) reason() string {
-	if l.consequence != "" {
-		return "no effect yet" + l.consequence
+	if l.never {
+		return "no effect" + l.consequence
 	}
-	return "no effect yet"
+	return "no effect yet" + l.consequence
 }
 
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"use_ipvlan": {Warning, ": the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false},
+	"use_ipvlan": {Warning, ": the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false, false},
 
-	"skip_check_adv_addr":      {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false},
-	"vrrp_skip_check_adv_addr": {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false},
-	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false},
-	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false},
+	"skip_check_adv_addr":      {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false, false},
+	"vrrp_skip_check_adv_addr": {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false, false},
+	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false, false},
+	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false, false},
 
-	"nftables_ifindex": {Note, ": addresses are matched whatever the interface", "", false},
-	"vrrp_iptables":    {Note, ": traffic is refused by nftables", "use nftables", false},
-	"vrrp_ipsets":      {Note, ": traffic is refused by nftables", "use nftables", false},
-	"nftables_ipvs":    {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
-	"ha_suspend":       {Warning, ": checks run whoever holds the address", "", false},
+	"nftables_ifindex": {Note, ": addresses are matched whatever the interface", "", false, false},
+	"vrrp_iptables":    {Note, ": traffic is refused by nftables", "use nftables", false, false},
+	"vrrp_ipsets":      {Note, ": traffic is refused by nftables", "use nftables", false, false},
+	"nftables_ipvs":    {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false, false},
+	"ha_suspend":       {Warning, ": checks run whoever holds the address", "", false, false},
 }
 
 func loses(k *Keyword) loss {
 	if l, ok := losses[k.Name]; ok {
 		return l
 	}
+	if why := keepalivedOnly(k.Name); why != "" {
+		return loss{severity: Note, consequence: ": " + why, never: true}
+	}
 	switch {
 	case k.Name == "regex_stack":
-		return loss{Note, ": there is no stack to size", "", false}
+		return loss{Note, ": there is no stack to size", "", false, false}
 	case k.Block == "SSL" && k.Name == "ca":
-		return loss{Note, ": keepalived verifies nothing by it", "write tls_verify and tls_ca into the SSL_GET", false}
+		return loss{Note, ": keepalived verifies nothing by it", "write tls_verify and tls_ca into the SSL_GET", false, false}
 	case k.Block == "SSL":
-		return loss{Warning, ": an encrypted key cannot be read", "decrypt the key", true}
+		return loss{Warning, ": an encrypted key cannot be read", "decrypt the key", true, false}
 	}
 	return loss{severity: Note}
+}
+
+// reasons are why keywords have nothing to do here, by a part of their names.
+var reasons = []struct{ part, why string }{
+	{"_rlimit_rt", "the process has no real-time class whose time could run out"},
+	{"_rt_priority", "a scheduling class is given by the service manager (CPUSchedulingPolicy= of systemd)"},
+	{"_auto_priority", "a scheduling class is given by the service manager; how late timers are is in the status"},
+	{"_priority_delay", "a scheduling class is given by the service manager"},
+	{"_cpu_affinity", "there is one process; the service manager says where it runs (CPUAffinity= of systemd)"},
+	{"_no_swap", "memory is locked by the service manager (MemorySwapMax=0 of systemd)"},
+	{"process_name", "there is one process, and it is called as it was started"},
+	{"_rcv_bufs", "buffers of netlink need no size: what is lost is read anew"},
+	{"dbus", "there is no D-Bus: the control socket and the event stream tell the same"},
+	{"snmp", "there is no SNMP: /metrics of --status has the same"},
+	{"enable_traps", "there is no SNMP: webhooks and the event stream tell the same"},
+	{"namespace_with_ipsets", "nftables is what filters, in every namespace"},
+	{"iproute_", "tables, scopes and protocols are read where iproute2 has them"},
+	{"tmp_config_directory", "no copy of the configuration is handed to anybody"},
+	{"config_save_dir", "no copies of configurations are kept"},
+	{"disable_local_igmp", "the kernel's setting is left alone"},
+	{"random_seed", "nothing depends on it"},
+	{"reload_check_config", "a reload is always checked as a whole, and one with errors refused; warnings refuse none"},
+	{"reload_file", "a reload tells how it went: director reload, or systemd's notification"},
+	{"reload_time_file", "a reload is asked for by SIGHUP or director reload, by whoever keeps the time"},
+	{"reload_repeat", "a reload is asked for by SIGHUP or director reload, by whoever keeps the time"},
+	{"data_use_instance", "dumps have the names that the file gives them"},
+	{"include_check", "a missing include is always told"},
+	{"vrrp_priority", "niceness is given by the service manager (Nice= of systemd)"},
+	{"checker_priority", "niceness is given by the service manager (Nice= of systemd)"},
+	{"bfd_priority", "niceness is given by the service manager (Nice= of systemd)"},
+	{"_rx_bufs", "the buffers of sockets are the system's, and read in batches"},
+	{"garp_extra_if", "only the interface that holds an address announces it"},
+	{"vmac_garp_intvl", "only the interface that holds an address announces it"},
+}
+
+// keepalivedOnly is why a keyword is about something that only keepalived has.
+func keepalivedOnly(name string) string {
+	for _, r := range reasons {
+		if strings.Contains(name, r.part) {
+			return r.why
+		}
+	}
+	return ""
 }

@@ -18,7 +18,7 @@ type ReconcilerOptions struct {
 	Logger *slog.Logger
 	// Interval is the longest time between looks at the table for drift; up to a tenth less at random, so that not all machines
 	// look at once. 0 means 1 s. The kernel tells nobody when the table changes. A look at a large table takes longer: it is
-	// followed by a rest of at least four times as long as it took.
+	// followed by a rest of a hundred times as long as it took, up to a minute.
 	Interval time.Duration
 	// OnRepair is called from Run with what was done about drift, and the error of doing it; the same error is told once.
 	// It must not call the Reconciler.
@@ -236,9 +236,12 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
+// lookShare bounds the part of the time that is spent looking: a hundredth.
+const lookShare = 100
+
 // pause is the time to the next look when one took so long.
 func (r *Reconciler) pause(took time.Duration) time.Duration {
-	return max(r.o.Interval-rand.N(r.o.Interval/10+1), 4*took)
+	return max(r.o.Interval-rand.N(r.o.Interval/10+1), min(lookShare*took, time.Minute))
 }
 
 // look reads the table and repairs what differs. What changes while it reads is left to the next time: nobody waits for a look.
