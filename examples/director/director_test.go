@@ -16,9 +16,11 @@ import (
 	"testing"
 
 	"github.com/holdfast-lb/holdfast"
+	"github.com/holdfast-lb/holdfast/check/bfd"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs/ipvstest"
 	"github.com/holdfast-lb/holdfast/observe"
+	"github.com/holdfast-lb/holdfast/vrrp"
 	"github.com/holdfast-lb/holdfast/vrrp/vrrptest"
 )
 
@@ -196,6 +198,33 @@ func TestPlanAgainstARunningDirector(t *testing.T) {
 	defer answer.Body.Close()
 	if body, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), "never closed") {
 		t.Errorf("a broken file: %s %s", answer.Status, body)
+	}
+}
+
+// TestRestrict: a part of a file is that part, and --beside nothing that anybody would notice.
+func TestRestrict(t *testing.T) {
+	all := holdfast.Spec{
+		Instances: []vrrp.Instance{{}}, Trackers: []holdfast.Tracker{{}}, Services: []holdfast.Service{{}},
+		Host: vrrp.Host{Pacing: []vrrp.Pacing{{}}}, Tuning: holdfast.Tuning{Flush: true}, Sessions: []bfd.Session{{}},
+		Notify: holdfast.Notify{Host: "h"}, Startup: &holdfast.Program{}, Shutdown: &holdfast.Program{},
+	}
+	for p, want := range map[part]string{everything: "ITHSUBNP", vrrpOnly: "ITHBNP", checksOnly: "SUBNP", beside: "S"} {
+		s, got := all, ""
+		p.restrict(&s)
+		for _, c := range []struct {
+			letter string
+			there  bool
+		}{
+			{"I", len(s.Instances) > 0}, {"T", len(s.Trackers) > 0}, {"H", len(s.Host.Pacing) > 0}, {"S", len(s.Services) > 0}, {"U", s.Tuning.Flush},
+			{"B", len(s.Sessions) > 0}, {"N", s.Notify.Host != ""}, {"P", s.Startup != nil && s.Shutdown != nil},
+		} {
+			if c.there {
+				got += c.letter
+			}
+		}
+		if got != want {
+			t.Errorf("part %d: %s is left, want %s", p, got, want)
+		}
 	}
 }
 

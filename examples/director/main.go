@@ -16,7 +16,7 @@ import (
 )
 
 const usage = `usage:
-  director run -f FILE [-i ID] [--status ADDR] [--control SOCKET] [--ipvs auto|kernel|relay|none] [--log-format text|json] [--pid FILE] [--replace] [--keep] [-v]
+  director run -f FILE [-i ID] [--status ADDR] [--control SOCKET] [--ipvs auto|kernel|relay|none] [--log-format text|json] [--pid FILE] [--replace] [--keep] [--beside] [-v]
         runs FILE in the foreground. SIGHUP reads it again; SIGTERM leaves cleanly; SIGUSR1, SIGUSR2 and SIGRTMIN+2 write
         state, statistics and JSON as keepalived does
         --replace takes the place of the director that runs FILE: instances stay MASTER, addresses, table entries and what checks
@@ -26,6 +26,8 @@ const usage = `usage:
         --control SOCKET serves the same and the verbs below to those who may open the socket
         --ipvs auto takes the kernel's table if there is one, else the relay, which passes connections on in user space; kernel
         and relay insist; none runs the checks and balances nothing
+        --beside runs the checks and nothing else, beside a keepalived that serves FILE: no address, no table, no script of
+        notifications, no mail; --status shows what the checks find
   director -f FILE [-n] [-l] [-D] [-P] [-C] [-t] [-d] [-i ID] [-p PIDFILE] ...
         the same with keepalived's flags; --signum=NAME tells a signal's number
 

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-lb/holdfast/ipvs"
 	"github.com/holdfast-lb/holdfast/ipvs/relay"
 	"github.com/holdfast-lb/holdfast/observe"
+	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
 // options are what a run is asked for.
@@ -40,6 +41,7 @@ const (
 	everything part = iota
 	vrrpOnly
 	checksOnly
+	beside // another who serves the file: the checks, and nothing that anybody would notice
 )
 
 // director is one run.
@@ -77,12 +79,16 @@ func runCommand(args []string, stderr io.Writer) int {
 	flags.BoolVar(&o.verbose, "v", false, "")
 	flags.BoolVar(&o.replace, "replace", false, "")
 	flags.BoolVar(&o.keep, "keep", false, "")
+	watch := flags.Bool("beside", false, "")
 	flags.Func("pid", "", func(name string) error { o.pidFiles = append(o.pidFiles, name); return nil })
 	id := idFlag(flags)
 	if _, err := parse(flags, args, 0, stderr); err != nil {
 		return exitUsage
 	}
 	o.id = *id
+	if *watch {
+		o.only, o.mode = beside, "none"
+	}
 	return start(o, stderr)
 }
 
@@ -149,7 +155,9 @@ func (d *director) run() int {
 	if d.table != nil {
 		defer d.table.Close()
 	}
-	d.takeStateFile()
+	if d.only != beside {
+		d.takeStateFile()
+	}
 	options := holdfast.Options{Logger: d.log, Table: d.table, Ledger: d.ledger, StateFile: d.stateFile}
 	if d.replace {
 		options.Takeover = takeover
@@ -226,7 +234,7 @@ func (d *director) load(ctx context.Context) (int, error) {
 	if len(r.spec.Services) > 0 {
 		d.tellRelay()
 	}
-	if !d.loaded {
+	if !d.loaded && d.only != beside {
 		if err := holdfast.InitFiles(r.cfg); err != nil {
 			d.log.Error("a track_file starts as 0", "error", err)
 		}
@@ -249,9 +257,11 @@ var errPartly = errors.New("not all of it is in force")
 func (p part) restrict(spec *holdfast.Spec) {
 	switch p {
 	case vrrpOnly:
-		spec.Services = nil
+		spec.Services, spec.Tuning = nil, holdfast.Tuning{}
 	case checksOnly:
-		spec.Instances, spec.Trackers = nil, nil
+		spec.Instances, spec.Trackers, spec.Host = nil, nil, vrrp.Host{}
+	case beside:
+		*spec = holdfast.Spec{Services: spec.Services}
 	}
 }
 
