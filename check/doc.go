@@ -20,13 +20,27 @@
 //	err := m.Set([]check.Probe{{ID: "queue", Checker: queue, Policy: check.Policy{DelayLoop: time.Second, Retry: 2}}})
 //	err = m.Run(ctx)
 //
+// A Checker may do more than answer: a [Reporter] tells a weight and what it saw, a [Watcher] ([File], [Process], [Link]) tells by
+// itself when something changes, and one with Close is closed in the end.
+//
+// # Many probes
+//
+// Probes that ask the same under the same policy share one check, whose verdict all of them hear. Starts are spread over the
+// warm-up. At most [Options].MaxConcurrent checks run at once, and fewer while the process is out of descriptors: the others
+// wait, so that intervals stretch; [Stats] counts it and the log says it once. A check that ignores the end of its context
+// counts as failed and gives its place up; one that panics takes out its server only.
+//
+// # Errors
+//
+// An error of a Check speaks against the server, unless it wraps [ErrInconclusive]: then nothing is known, and nothing changes.
+//
 // # Testing
 //
-// A Monitor needs no network: in a testing/synctest bubble its days take moments. Package checktest has scripted checkers
-// and a suite that any Checker should pass.
+// A Monitor needs no network: in a testing/synctest bubble its days take moments. Package checktest has scripted checkers, a
+// Monitor in a bubble, and a suite that any Checker should pass.
 //
 // # Concurrency
 //
-// A Monitor's methods may be called from any goroutine. One goroutine schedules, each running check has one of its own, and
-// their number is bounded: a stuck checker delays nobody.
+// A Monitor's methods may be called from any goroutine. One goroutine schedules and each running check has one of its own; on
+// Linux, plain TCP and HTTP checks need none: one goroutine makes them all.
 package check
