@@ -20,13 +20,12 @@ const (
 	ConflictInterval                         // another advertisement interval
 	ConflictAddrs                            // another list of virtual addresses
 	ConflictPeer                             // a peer that adverts cannot be sent to, or a stranger that sends them
-	ConflictHeld                             // a virtual address that we hold is answered for by another MAC address
 	conflictKinds
 )
 
 var conflictNames = [conflictKinds]string{
 	ConflictMaster: "master", ConflictOwner: "owner", ConflictSource: "source", ConflictVersion: "version", ConflictChecksum: "checksum",
-	ConflictAuth: "auth", ConflictInterval: "interval", ConflictAddrs: "addresses", ConflictPeer: "peer", ConflictHeld: "held",
+	ConflictAuth: "auth", ConflictInterval: "interval", ConflictAddrs: "addresses", ConflictPeer: "peer",
 }
 
 // String is one word.
@@ -48,7 +47,7 @@ type Conflict struct {
 	// At is when it was noticed.
 	At   time.Time
 	Kind ConflictKind
-	// From is the address of the other router, or of the virtual address in dispute.
+	// From is the address of the other router.
 	From netip.Addr
 	// Detail is one line for a person.
 	Detail string

@@ -47,5 +47,5 @@
 //
 // # Limitations
 //
-// No virtual MAC addresses, routes or rules yet. Passwords and AH of version 2 guard against mistakes; use [HMAC] against people.
+// No virtual routes or rules yet. Passwords and AH of version 2 guard against mistakes; use [HMAC] against people.
 package vrrp

@@ -24,8 +24,8 @@ type Options struct {
 	OnTransition func(Transition)
 	// OnNotice is called for what changes no state, in order with OnTransition and like it.
 	OnNotice func(Notice)
-	// OnConflict is called when another router does not agree with one of ours, or a virtual address is in dispute: see
-	// [Conflict]. Calls come between those of OnTransition, in order. Nil means nobody asks; it is logged all the same.
+	// OnConflict is called when another router does not agree with one of ours: see [Conflict]. Calls come between those of
+	// OnTransition, in order. Nil means nobody asks; it is logged all the same.
 	OnConflict func(Conflict)
 	// OnTimer is called with how late each timer of an instance fired: what this host's scheduling costs the protocol. It is
 	// called by the loop that sends adverts, so it must return at once, and must not call the Router. Nil means nobody asks.
