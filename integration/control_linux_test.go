@@ -238,3 +238,19 @@ func TestFailoverByCommand(t *testing.T) {
 		t.Errorf("status of a:\n%s", out)
 	}
 }
+
+// TestKeepalivedCommandLine: what a unit file gives to keepalived runs a director just so.
+func TestKeepalivedCommandLine(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	h := lab.New(t).Host("lb", "10.9.0.1/24")
+	pid := filepath.Join(t.TempDir(), "pid")
+	p := h.Start(t.Context(), lab.Bin("director"), "--dont-fork", "-l", "-P", "-S", "7", "-f", write(t, "lb.conf", balanced), "-p", pid)
+	says(t, p, "msg=ready")
+	says(t, p, "services=0") // -P: VRRP only
+	within(t, 10*time.Second, "the address is held", func() bool { return h.Has(vip) })
+	within(t, 10*time.Second, "the pid file is written", func() bool { text, _ := os.ReadFile(pid); return strings.TrimSpace(string(text)) != "" })
+	if status := p.Stop(); status != 0 || h.Has(vip) {
+		t.Errorf("left with status %d", status)
+	}
+}
