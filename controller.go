@@ -191,6 +191,7 @@ func (c *Controller) hold(ctx context.Context) error {
 	c.tellInitial()
 	group.Go(func() error { return c.monitor.Run(ctx) })
 	group.Go(func() error { return c.speaker.Run(ctx) })
+	group.Go(func() error { c.watchAddresses(ctx); return nil })
 	untilLeft.Add(1)
 	group.Go(func() error { defer untilLeft.Done(); return c.keepTable(ctx) })
 	group.Go(func() error { c.keepEstate(ctx, &untilLeft); return nil })
@@ -443,6 +444,7 @@ func (c *Controller) adopt(spec Spec, over overrides, d *delta) ([]ipvs.ServiceK
 	if err := c.speaker.Set(spec.Sessions); err != nil {
 		c.log.Error("BFD sessions", "error", err)
 	}
+	c.state.present = c.present(&spec)
 	now, came := time.Now(), c.state.update(&spec, d)
 	verdicts, err := c.monitor.Update(c.bound(came.probes), came.gone...)
 	c.state.begin(&came, verdicts)

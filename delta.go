@@ -92,7 +92,7 @@ func (d *delta) split(have, want []Service) (was, is []Service) {
 // equal compares by value. Checks that are functions are never equal: nobody can tell.
 func (s *Service) equal(o *Service) bool {
 	return s.Name == o.Name && s.ServiceKey == o.ServiceKey && s.Scheduler == o.Scheduler && s.Flags == o.Flags && s.Persistence == o.Persistence &&
-		s.Granularity == o.Granularity && s.Engine == o.Engine && s.Quorum == o.Quorum && s.Hysteresis == o.Hysteresis && s.Omega == o.Omega &&
+		s.Granularity == o.Granularity && s.Engine == o.Engine && s.Quorum == o.Quorum && s.Hysteresis == o.Hysteresis && s.Omega == o.Omega && s.HASuspend == o.HASuspend &&
 		slices.Equal(s.Keys, o.Keys) && (s.Sorry == o.Sorry || s.Sorry != nil && o.Sorry != nil && *s.Sorry == *o.Sorry) &&
 		(sameMemory(s.Servers, o.Servers) || slices.EqualFunc(s.Servers, o.Servers, sameServer))
 }

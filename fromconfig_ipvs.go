@@ -24,7 +24,7 @@ func serviceOf(v *config.VirtualServer, c *config.Config) (Service, error) {
 			return s, err
 		}
 	}
-	s.Omega = v.Omega
+	s.Omega, s.HASuspend = v.Omega, v.HASuspend
 	s.Scheduler, s.Persistence, s.Granularity, s.Engine = v.Scheduler, v.Persistence, v.Granularity, v.Engine
 	for flag, set := range map[ipvs.Flags]bool{ipvs.OnePacket: v.OnePacket, ipvs.Sched1: v.Flag1, ipvs.Sched2: v.Flag2, ipvs.Sched3: v.Flag3} {
 		if set {

@@ -72,6 +72,9 @@ type Service struct {
 	Quorum, Hysteresis int
 	// Omega says that at the end of Run the service and its servers are told as DOWN.
 	Omega bool
+	// HASuspend lets the checks rest while this host has none of the service's addresses: verdicts stay as they are. Addresses that
+	// count are those on interfaces of instances and, without an [Options.Network], any of the host's.
+	HASuspend bool
 }
 
 // String is the name.

@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/holdfast-lb/holdfast/check"
@@ -21,6 +22,9 @@ type state struct {
 
 	// known is asked for the verdict that a probe would begin with because another one asks the same. Nil knows nothing.
 	known func(*check.Probe) (check.Verdict, bool)
+
+	present    map[netip.Addr]bool // addresses of this host when it was looked last
+	suspending bool                // there are services whose checks depend on them
 }
 
 type serviceState struct {
@@ -29,6 +33,7 @@ type serviceState struct {
 	servers []*serverState
 	quorum  bool
 	want    []ipvs.Service // one for each entry
+	rests   bool           // its checks are suspended
 }
 
 type serverState struct {
@@ -58,7 +63,7 @@ type trackerState struct {
 
 // newState begins with the verdicts of old where the service or probe is the same, and else with what the probe starts as.
 func newState(spec *Spec, old *state) *state {
-	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState), known: old.known}
+	s := &state{probes: make(map[string]*probeState), owners: make(map[ipvs.ServiceKey][]*serviceState), known: old.known, present: old.present}
 	quorums := make(map[string]bool, len(old.services))
 	for _, service := range old.services {
 		quorums[service.name] = service.quorum
@@ -232,10 +237,12 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 }
 
 func (s *state) addService(spec *Service, old *state) *serviceState {
-	service := &serviceState{name: spec.String(), pool: spec.pool()}
+	service := &serviceState{name: spec.String(), pool: spec.pool(), rests: spec.suspends(s.present)}
+	s.suspending = s.suspending || spec.HASuspend
 	for i, probes := range spec.probes() {
 		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), weight: spec.Servers[i].Weight, out: spec.Servers[i].Maintenance, drain: spec.Servers[i].Drain}
 		for _, p := range probes {
+			p.Suspended = p.Suspended || service.rests
 			state := s.addProbe(p, old)
 			state.server = server
 			server.probes = append(server.probes, state)

@@ -202,7 +202,9 @@ func (c *Controller) takeOver() error {
 	if spec.Validate() != nil { // what was said then is impossible now
 		over, spec = c.over, c.spec
 	}
-	next := newState(&spec, c.left.state())
+	former := c.left.state()
+	former.present = c.present(&spec)
+	next := newState(&spec, former)
 	begun := slices.Clone(next.list)
 	for i := range begun {
 		if p := next.probes[begun[i].ID]; p != nil {

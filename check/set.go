@@ -169,11 +169,12 @@ func (m *Monitor) joinAll(some []*sharer, probes []Probe) (left []membership) {
 			continue
 		}
 		s.probe, s.plain = *p, plain(reflect.TypeOf(p.Checker))
+		before := verdict{up: !p.Alpha}
 		if s.task != nil {
 			left = append(left, membership{s.task, s})
-			s.task = nil
+			before = s.task.verdict
 		}
-		m.join(s, t)
+		m.attach(s, t, before)
 	}
 	return left
 }
@@ -266,6 +267,11 @@ func (m *Monitor) join(s *sharer, t *task) {
 		before = s.task.verdict
 		m.leave(s)
 	}
+	m.attach(s, t, before)
+}
+
+// attach tells what differs from what the probe said before.
+func (m *Monitor) attach(s *sharer, t *task, before verdict) {
 	s.task, t.sharers = t, append(t.sharers, s)
 	if v := t.verdict; v.checked && (v.up != before.up || v.weight != before.weight) {
 		m.announce(s.probe.ID, t, change{turned: v.up != before.up, attempts: 1})

@@ -73,7 +73,7 @@ func initServers() {
 		"real_server": decodeRealServer,
 		"ha_suspend":  flag(func(v *VirtualServer) *bool { return &v.HASuspend }),
 	}, func(v *VirtualServer) *policy { return &v.policy }, "retry", "delay_loop", "delay_before_retry", "connect_timeout", "warmup")
-	setDecoded("virtual_server", serverKeywords, "ha_suspend", "hashed")
+	setDecoded("virtual_server", serverKeywords, "hashed")
 
 	decoded["virtual_server_group"] = func(entry string) bool { return strings.HasPrefix(entry, "(entry)") }
 

@@ -41,7 +41,6 @@ var losses = map[string]loss{
 	"vrrp_iptables":    {Note, ": traffic is refused by nftables", "use nftables", false, false},
 	"vrrp_ipsets":      {Note, ": traffic is refused by nftables", "use nftables", false, false},
 	"nftables_ipvs":    {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false, false},
-	"ha_suspend":       {Warning, ": checks run whoever holds the address", "", false, false},
 }
 
 func loses(k *Keyword) loss {
