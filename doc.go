@@ -19,6 +19,10 @@
 // instance, a check or a table entry that is the same in both Specs is not touched. [Diff] and [Controller.Plan] tell
 // beforehand what would change. [Controller.Status] is a snapshot; [Controller.Subscribe] gives every event in order.
 //
+// Single things are changed by verbs such as [Controller.SetServer] and [Controller.Drain]. Programs, FIFOs, mail and webhooks
+// are told of what happens as [Spec.Notify] says. With an [Options.StateFile] a Controller goes on where another left, so that a
+// restart is seen by nobody: see [Controller.Handover].
+//
 // Each part is usable alone: see the packages vrrp, ipvs, check and config. They know nothing of each other; this package
 // is the only one that knows all four.
 //
