@@ -16,8 +16,10 @@ func hostOf(c *config.Config) vrrp.Host {
 		h.Static.Addrs = append(h.Static.Addrs, addressOf(a))
 	}
 	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters}
+	g := &c.Global
+	h.Process = vrrp.Process{RealTime: g.RealTime, Nice: g.Nice, LockMemory: g.NoSwap, CPUs: g.CPUs}
 	h.Static.Routes, h.Static.Rules = textsOf(c.StaticRoutes), textsOf(c.StaticRules)
-	if g := &c.Global; g.GARPInterval > 0 || g.GNAInterval > 0 {
+	if g.GARPInterval > 0 || g.GNAInterval > 0 {
 		h.Pacing = append(h.Pacing, vrrp.Pacing{ARP: g.GARPInterval, NA: g.GNAInterval})
 	}
 	for _, g := range c.GARPGroups {

@@ -77,6 +77,12 @@ type Global struct {
 	NFTables         string
 	NFTablesPriority *int32
 	NFTablesCounters bool
+	// RealTime is vrrp_rt_priority, 0 for none; Nice is vrrp_priority, nil for none; NoSwap is vrrp_no_swap, CPUs are
+	// vrrp_cpu_affinity.
+	RealTime int
+	Nice     *int
+	NoSwap   bool
+	CPUs     []int
 	// DefaultInterface is that of static addresses without dev. Empty means eth0.
 	DefaultInterface string
 

@@ -103,6 +103,14 @@ func (d *decoder) validateVMAC(v *VRRPInstance) {
 	}
 }
 
+func decodeCPUs(d *decoder, n *Node, g *Global) {
+	for _, w := range n.Values() {
+		if cpu, ok := d.integer(w, 0, 1023); ok {
+			g.CPUs = append(g.CPUs, int(cpu))
+		}
+	}
+}
+
 // GARPGroup is a garp_group, or with no interfaces, vrrp_garp_interval and vrrp_gna_interval for all others.
 type GARPGroup struct {
 	Pos
@@ -195,6 +203,10 @@ func hostGlobals() map[string]setter[Global] {
 		"nftables":           text(func(g *Global) *string { return &g.NFTables }),
 		"nftables_priority":  func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
 		"nftables_counters":  flag(func(g *Global) *bool { return &g.NFTablesCounters }),
+		"vrrp_rt_priority":   number(func(g *Global) *int { return &g.RealTime }),
+		"vrrp_priority":      func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
+		"vrrp_no_swap":       flag(func(g *Global) *bool { return &g.NoSwap }),
+		"vrrp_cpu_affinity":  decodeCPUs,
 		"default_interface":  text(func(g *Global) *string { return &g.DefaultInterface }),
 	}
 }

@@ -37,10 +37,16 @@ var losses = map[string]loss{
 	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false, false},
 	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false, false},
 
-	"nftables_ifindex": {Note, ": addresses are matched whatever the interface", "", false, false},
-	"vrrp_iptables":    {Note, ": traffic is refused by nftables", "use nftables", false, false},
-	"vrrp_ipsets":      {Note, ": traffic is refused by nftables", "use nftables", false, false},
-	"nftables_ipvs":    {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false, false},
+	"nftables_ifindex":        {Note, ": addresses are matched whatever the interface", "", false, false},
+	"vrrp_iptables":           {Note, ": traffic is refused by nftables", "use nftables", false, false},
+	"vrrp_ipsets":             {Note, ": traffic is refused by nftables", "use nftables", false, false},
+	"nftables_ipvs":           {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false, false},
+	"vrrp_rx_bufs_policy":     {Note, ": buffers have room for a burst of all instances", "use kernel_rx_buf_size", false, false},
+	"vrrp_rx_bufs_multiplier": {Note, ": buffers have room for a burst of all instances", "use kernel_rx_buf_size", false, false},
+	"linkbeat_interfaces":     {Note, ": the kernel tells of every change of carrier", "", false, false},
+	"linkbeat_use_polling":    {Note, ": the kernel tells of every change of carrier", "", false, false},
+	"debug":                   {Note, ": keepalived does nothing by it either", "", false, false},
+	"vrf":                     {Note, ": an instance without an interface sends by the main table", "name the VRF's interface", false, false},
 }
 
 func loses(k *Keyword) loss {
@@ -63,12 +69,12 @@ func loses(k *Keyword) loss {
 
 // reasons are why keywords have nothing to do here, by a part of their names.
 var reasons = []struct{ part, why string }{
-	{"_rlimit_rt", "the process has no real-time class whose time could run out"},
-	{"_rt_priority", "a scheduling class is given by the service manager (CPUSchedulingPolicy= of systemd)"},
-	{"_auto_priority", "a scheduling class is given by the service manager; how late timers are is in the status"},
-	{"_priority_delay", "a scheduling class is given by the service manager"},
-	{"_cpu_affinity", "there is one process; the service manager says where it runs (CPUAffinity= of systemd)"},
-	{"_no_swap", "memory is locked by the service manager (MemorySwapMax=0 of systemd)"},
+	{"_rlimit_rt", "real-time processor time is not limited"},
+	{"_rt_priority", "there is one process, which vrrp_rt_priority is for"},
+	{"_auto_priority", "a scheduling class is given by vrrp_rt_priority; how late timers are is in the status"},
+	{"_priority_delay", "a scheduling class is given by vrrp_rt_priority"},
+	{"_cpu_affinity", "there is one process, which vrrp_cpu_affinity is for"},
+	{"_no_swap", "there is one process, which vrrp_no_swap is for"},
 	{"process_name", "there is one process, and it is called as it was started"},
 	{"_rcv_bufs", "buffers of netlink need no size: what is lost is read anew"},
 	{"dbus", "there is no D-Bus: the control socket and the event stream tell the same"},
@@ -86,10 +92,9 @@ var reasons = []struct{ part, why string }{
 	{"reload_repeat", "a reload is asked for by SIGHUP or director reload, by whoever keeps the time"},
 	{"data_use_instance", "dumps have the names that the file gives them"},
 	{"include_check", "a missing include is always told"},
-	{"vrrp_priority", "niceness is given by the service manager (Nice= of systemd)"},
-	{"checker_priority", "niceness is given by the service manager (Nice= of systemd)"},
-	{"bfd_priority", "niceness is given by the service manager (Nice= of systemd)"},
-	{"_rx_bufs", "the buffers of sockets are the system's, and read in batches"},
+	{"checker_priority", "there is one process, which vrrp_priority is for"},
+	{"bfd_priority", "there is one process, which vrrp_priority is for"},
+	{"_rx_bufs", "buffers have room for a burst of all instances; kernel_rx_buf_size is for another size"},
 	{"garp_extra_if", "only the interface that holds an address announces it"},
 	{"vmac_garp_intvl", "only the interface that holds an address announces it"},
 }

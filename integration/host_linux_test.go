@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,6 +157,48 @@ func TestNoAccept(t *testing.T) {
 	}
 	if left := h.MustRun("nft", "list", "ruleset"); strings.Contains(left, "vips") {
 		t.Errorf("left over:\n%s", left)
+	}
+}
+
+// TestScheduling: the process goes before others and stays in memory; what it runs does not.
+func TestScheduling(t *testing.T) {
+	lab.Need(t, "ip")
+	t.Parallel()
+	h := lab.New(t).Host("a", "10.9.0.1/24")
+	seen := filepath.Join(t.TempDir(), "seen")
+	script := write(t, "look.sh", "#!/bin/sh\ncut -d' ' -f19,40,41 /proc/$$/stat >"+seen+"\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	conf := write(t, "sched.conf", "global_defs {\n vrrp_rt_priority 7\n vrrp_priority -4\n vrrp_no_swap\n vrrp_cpu_affinity 0\n script_user root\n}\n"+
+		"vrrp_script look {\n script "+script+"\n interval 1\n}\n"+
+		"vrrp_instance web {\n interface eth0\n virtual_router_id 51\n priority 200\n virtual_ipaddress { 10.9.0.100/24 }\n track_script { look }\n}\n")
+	p := startDirector(t, h, conf, "--ipvs", "none")
+	if strings.Contains(p.Output(), "scheduling of the process") {
+		t.Skipf("this kernel does not allow it:\n%s", p.Output())
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("no threads: %v", err)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		const policyRR = "2"
+		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if f[37] != "7" || f[38] != policyRR {
+			t.Errorf("%s: real-time priority %s, policy %s", task, f[37], f[38])
+		}
+	}
+	if status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID())); !strings.Contains(string(status), "Cpus_allowed_list:\t0\n") || strings.Contains(string(status), "VmLck:\t       0 kB") {
+		t.Errorf("not pinned, or not locked:\n%s", status)
+	}
+	within(t, 5*time.Second, "the script runs", func() bool { text, _ := os.ReadFile(seen); return len(text) > 0 })
+	time.Sleep(1500 * time.Millisecond)
+	if text, _ := os.ReadFile(seen); string(text) != "0 0 0\n" {
+		t.Errorf("the script's nice value, real-time priority and policy: %s", text)
 	}
 }
 

@@ -22,6 +22,21 @@ type Host struct {
 	Delays []LinkDelay `json:"delays,omitempty"`
 	// Firewall is where traffic is refused for instances that accept none.
 	Firewall Firewall `json:"firewall,omitzero"`
+	// Process says how the process runs.
+	Process Process `json:"process,omitzero"`
+}
+
+// Process is how the process that the Router runs in is scheduled. It is taken when Run begins, and what is refused for want of
+// privilege is logged. The zero value changes nothing.
+type Process struct {
+	// RealTime is a priority of SCHED_RR, 1 to 99: the process goes before all ordinary ones. 0 means ordinary scheduling.
+	RealTime int
+	// Nice is the nice value, -20 to 19. Nil leaves it as it is.
+	Nice *int
+	// LockMemory keeps its memory from being swapped out.
+	LockMemory bool
+	// CPUs are the processors that it may run on. None means all.
+	CPUs []int
 }
 
 // Firewall is a table of nftables, of the family inet, that belongs to the Router. It is there while it is needed.
@@ -78,6 +93,9 @@ func (h *Host) Validate() error {
 			bad("%w", err)
 		}
 	}
+	if p := h.Process; p.RealTime < 0 || p.RealTime > 99 || p.Nice != nil && (*p.Nice < -20 || *p.Nice > 19) {
+		bad("real-time priority %d, which is 0 to 99, or a nice value that is not -20 to 19", p.RealTime)
+	}
 	if err := checkTexts(h.Static.Routes, h.Static.Rules); err != nil {
 		bad("%w", err)
 	}
@@ -86,7 +104,7 @@ func (h *Host) Validate() error {
 
 // Clone is a copy that shares nothing.
 func (h *Host) Clone() Host {
-	c := Host{Firewall: h.Firewall, Static: h.Static.clone(), Pacing: slices.Clone(h.Pacing), Delays: slices.Clone(h.Delays)}
+	c := Host{Process: h.Process, Firewall: h.Firewall, Static: h.Static.clone(), Pacing: slices.Clone(h.Pacing), Delays: slices.Clone(h.Delays)}
 	for i := range c.Pacing {
 		c.Pacing[i].Interfaces = slices.Clone(c.Pacing[i].Interfaces)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sched"
 )
 
 // Options of a [Router]. The zero value is usable.
@@ -318,6 +320,9 @@ func watchError(err error) error { return fmt.Errorf("vrrp: watch links: %w", er
 func (r *Router) start() (err error) {
 	r.locked(func(now time.Time) {
 		r.running, r.started = true, now
+		if err := sched.Apply(sched.Options(r.host.Process)); err != nil {
+			r.log.Error("scheduling of the process", "error", err)
+		}
 		r.static(r.host.Static, true)
 		for _, x := range r.runners {
 			r.look(x)

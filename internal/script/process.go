@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/sched"
 )
 
 // Process is a program that was started.
@@ -105,11 +107,11 @@ func (p *Process) launch(prepared plan) (read *os.File, err error) {
 	reaping.RLock()
 	defer reaping.RUnlock()
 	p.cmd = command(prepared, p.command.Env, write)
-	err = p.cmd.Start()
+	err = sched.Ordinary(p.cmd.Start)
 	if isTextWithoutShebang(err) {
 		prepared.path, prepared.argv = "/bin/sh", append([]string{"sh", prepared.path}, prepared.argv[1:]...)
 		p.cmd = command(prepared, p.command.Env, write)
-		err = p.cmd.Start()
+		err = sched.Ordinary(p.cmd.Start)
 	}
 	if err != nil && read != nil {
 		read.Close()
