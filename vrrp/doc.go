@@ -47,5 +47,6 @@
 //
 // # Limitations
 //
-// No virtual routes or rules yet. Passwords and AH of version 2 guard against mistakes; use [HMAC] against people.
+// Passwords and AH of version 2 guard against mistakes; use [HMAC] against people. A virtual MAC address is a macvlan; there is no
+// ipvlan.
 package vrrp

@@ -1,12 +1,28 @@
 package vrrp_test
 
 import (
+	"context"
 	"fmt"
+	"log"
+	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
+
+// A virtual IP and nothing else.
+func Example() {
+	ctx := context.Background() // in a program: signal.NotifyContext
+	router := vrrp.NewRouter(vrrp.Options{Logger: slog.Default()})
+	err := router.Set([]vrrp.Instance{{
+		Interface: "eth0", VRID: 50, Priority: 100, Addrs: vrrp.MustAddresses("192.0.2.10/24"),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(router.Run(ctx)) // until ctx ends; then priority 0 is sent and the address removed
+}
 
 // A Machine is driven by telling it what happened; it answers with what to do.
 func ExampleMachine() {
