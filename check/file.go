@@ -42,11 +42,18 @@ func (f File) Report(ctx context.Context) (Report, error) {
 	if ctx.Err() != nil {
 		return Report{}, context.Cause(ctx)
 	}
+	report, _, err := f.look()
+	return report, err
+}
+
+// look reads and judges the file, and says whether it is there and has nothing in it.
+func (f File) look() (report Report, empty bool, err error) {
 	n, detail, err := readNumber(f.Path)
 	if err != nil {
-		return Report{}, err
+		return Report{}, false, err
 	}
-	return f.judge(n, detail)
+	report, err = f.judge(n, detail)
+	return report, detail == isEmpty, err
 }
 
 func (f File) judge(n int, detail string) (Report, error) {
@@ -79,45 +86,53 @@ func (f File) Watch(ctx context.Context, tell func(Report, error)) error {
 		events = nil // it is looked at again and again
 	}
 	defer func() { events.Close() }()
-	var last, now Report
-	var lastErr, nowErr error
-	for told := false; ; told = true {
-		if now, nowErr = f.Report(ctx); ctx.Err() != nil {
+	var last Report
+	var lastErr error
+	for told, settled := false, true; ; {
+		now, empty, nowErr := f.look()
+		if ctx.Err() != nil {
 			return nil
 		}
-		if !told || now != last || fmt.Sprint(nowErr) != fmt.Sprint(lastErr) {
+		news := !told || now != last || fmt.Sprint(nowErr) != fmt.Sprint(lastErr)
+		if news && (settled || !empty) {
 			tell(now, nowErr)
-			last, lastErr = now, nowErr
+			told, last, lastErr = true, now, nowErr
 		}
-		if !wait(ctx, events) {
+		if !wait(ctx, events, empty && !settled) {
 			return nil
 		}
+		settled = true                       // who wrote the file has closed it
 		if events == nil || events.Stale() { // the file moved, or its directory did, or there is one now
 			events.Close()
 			events, _ = filewatch.New(f.Path)
+			settled = empty // one that was just made may be about to be written
 		}
 	}
 }
 
-// wait waits until there is something to look at.
-func wait(ctx context.Context, events *filewatch.Watch) bool {
+// wait waits until there is something to look at: where the system tells of it and not only briefly, as long as that takes.
+func wait(ctx context.Context, events *filewatch.Watch, briefly bool) bool {
+	var told <-chan struct{}
+	var over <-chan time.Time
 	if events != nil {
-		select {
-		case <-events.C:
-			return true
-		case <-ctx.Done():
-			return false
-		}
+		told = events.C
 	}
-	timer := time.NewTimer(pollInterval)
-	defer timer.Stop()
+	if events == nil || briefly {
+		timer := time.NewTimer(pollInterval)
+		defer timer.Stop()
+		over = timer.C
+	}
 	select {
-	case <-timer.C:
-		return true
+	case <-told:
+	case <-over:
 	case <-ctx.Done():
 		return false
 	}
+	return true
 }
+
+// isEmpty is what there is to say of a file without content.
+const isEmpty = "0, for it is empty"
 
 // readNumber reads the number at the beginning of a file, and says in a few words what it found.
 func readNumber(path string) (n int, detail string, err error) {
@@ -136,6 +151,9 @@ func readNumber(path string) (n int, detail string, err error) {
 	length, err := io.ReadFull(file, head)
 	if length == 0 && err != io.EOF {
 		return 0, fmt.Sprintf("0, for %v", err), nil
+	}
+	if length == 0 {
+		return 0, isEmpty, nil
 	}
 	digits := number(strings.TrimLeft(string(head[:length]), " \t\n\v\f\r"))
 	if digits == "" {

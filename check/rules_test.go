@@ -54,7 +54,7 @@ func times(t *testing.T, p check.Probe, run time.Duration, takes time.Duration, 
 	return at, said
 }
 
-var no = errors.New("no")
+var errNo = errors.New("no")
 
 func wantTimes(t *testing.T, got []float64, want ...float64) {
 	t.Helper()
@@ -75,7 +75,7 @@ func TestRule01StartsUp(t *testing.T) {
 
 func TestRule05Defaults(t *testing.T) {
 	p := check.Policy{Retry: 1, Warmup: -1}
-	at, _ := times(t, check.Probe{Policy: p}, 130*time.Second, 0, nil, no)
+	at, _ := times(t, check.Probe{Policy: p}, 130*time.Second, 0, nil, errNo)
 	wantTimes(t, at, 1, 61, 62, 122)
 	if want := 60*time.Second + 5*time.Second + time.Second + 5*time.Second; p.Detection() != want {
 		t.Errorf("detection within %v, want %v", p.Detection(), want)
@@ -83,7 +83,7 @@ func TestRule05Defaults(t *testing.T) {
 }
 
 func TestRule06RetryZero(t *testing.T) {
-	_, said := times(t, check.Probe{Policy: check.Policy{DelayLoop: 2 * time.Second, Warmup: -1}}, 4*time.Second, 0, nil, no)
+	_, said := times(t, check.Probe{Policy: check.Policy{DelayLoop: 2 * time.Second, Warmup: -1}}, 4*time.Second, 0, nil, errNo)
 	want(t, said, "3s a DOWN")
 }
 
@@ -114,18 +114,18 @@ func TestRule09Interval(t *testing.T) {
 
 func TestRule10DownTakesRetries(t *testing.T) {
 	p := check.Policy{DelayLoop: 10 * time.Second, Retry: 2, DelayBeforeRetry: 3 * time.Second, Warmup: -1}
-	at, said := times(t, check.Probe{Policy: p}, 30*time.Second, 0, nil, no, no, no)
+	at, said := times(t, check.Probe{Policy: p}, 30*time.Second, 0, nil, errNo, errNo, errNo)
 	wantTimes(t, at, 1, 11, 14, 17, 27)
 	want(t, said, "17s a DOWN", "27s a UP")
 	p.Retry, p.Fall, p.DelayBeforeRetry = 0, 3, 0 // the same in other words, an interval apart
-	at, said = times(t, check.Probe{Policy: p}, 35*time.Second, 0, nil, no, no, no)
+	at, said = times(t, check.Probe{Policy: p}, 35*time.Second, 0, nil, errNo, errNo, errNo)
 	wantTimes(t, at, 1, 11, 21, 31)
 	want(t, said, "31s a DOWN")
 }
 
 func TestRule11FirstResultDecides(t *testing.T) {
 	for _, alpha := range []bool{false, true} {
-		_, said := times(t, check.Probe{Policy: strict, Alpha: alpha}, 5*time.Second, 0, no)
+		_, said := times(t, check.Probe{Policy: strict, Alpha: alpha}, 5*time.Second, 0, errNo)
 		if alpha {
 			want(t, said)
 		} else {
@@ -152,11 +152,11 @@ func TestRule12LaterProbesNeedRetries(t *testing.T) {
 
 func TestRule13OneSuccessIsEnough(t *testing.T) {
 	p := check.Policy{DelayLoop: 10 * time.Second, Retry: 2, DelayBeforeRetry: time.Second, Warmup: -1}
-	at, said := times(t, check.Probe{Policy: p}, 45*time.Second, 0, no, no, no, nil)
+	at, said := times(t, check.Probe{Policy: p}, 45*time.Second, 0, errNo, errNo, errNo, nil)
 	wantTimes(t, at, 1, 11, 21, 31, 41)
 	want(t, said, "1s a DOWN", "31s a UP")
 	p.Rise, p.FastRecovery = 3, true // beyond keepalived
-	at, said = times(t, check.Probe{Policy: p}, 15*time.Second, 0, no)
+	at, said = times(t, check.Probe{Policy: p}, 15*time.Second, 0, errNo)
 	wantTimes(t, at, 1, 11, 12, 13)
 	want(t, said, "1s a DOWN", "13s a UP")
 }

@@ -298,7 +298,7 @@ func TestPanicTakesOutOneServer(t *testing.T) {
 // TestInconclusiveChecksSayNothing of the server: neither up nor down, and no retry sooner.
 func TestInconclusiveChecksSayNothing(t *testing.T) {
 	for _, err := range []error{fmt.Errorf("no key: %w", check.ErrInconclusive), fmt.Errorf("socket: %w", syscall.EMFILE)} {
-		at, said := times(t, check.Probe{Policy: strict}, 30*time.Second, 0, nil, err, err, err, no, no, no)
+		at, said := times(t, check.Probe{Policy: strict}, 30*time.Second, 0, nil, err, err, err, errNo, errNo, errNo)
 		wantTimes(t, at, 1, 7, 13, 19, 25, 28)
 		want(t, said)
 	}
@@ -436,7 +436,7 @@ func TestWatcher(t *testing.T) {
 		p := check.Probe{ID: "w", Checker: w, Policy: strict, Alpha: true}
 		m, said := watch(t, p)
 		want(t, said(), "0s w UP") // at once, without warm-up or second
-		w.say <- no
+		w.say <- errNo
 		want(t, said(), "0s w DOWN")
 		time.Sleep(time.Hour)
 		w.say <- nil

@@ -196,6 +196,48 @@ func TestFileBehindLinks(t *testing.T) {
 	}
 }
 
+// TestFileThatWasJustMadeIsNotEmpty: one that comes into sight between its creation and its first byte is told with what is written,
+// and one that stays empty as 0.
+func TestFileThatWasJustMadeIsNotEmpty(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "n")
+	turn := func(to string) {
+		t.Helper()
+		_ = os.Symlink(to, filepath.Join(dir, "new"))
+		if err := os.Rename(filepath.Join(dir, "new"), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, filepath.Join(dir, "1"), "1")
+	turn("1")
+	next := watching(t, check.File{Path: path, Weight: 1})
+	want := func(did, want string) {
+		t.Helper()
+		if got := next(); !strings.HasPrefix(got, want) {
+			t.Fatalf("%s: told %q, want %s", did, got, want)
+		}
+	}
+	want("begin", "+1 ")
+	made, err := os.Create(filepath.Join(dir, "2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn("2")                          // the watch begins anew while the file is empty
+	time.Sleep(200 * time.Millisecond) // the real kernel: it has told of the link
+	if _, err := made.WriteString("2"); err != nil {
+		t.Fatal(err)
+	}
+	made.Close()
+	want("made, then written", "+2 ")
+	put(t, filepath.Join(dir, "3"), "")
+	turn("3")
+	want("empty for good", "+0 ")
+	put(t, filepath.Join(dir, "3"), "3")
+	want("written", "+3 ")
+	put(t, filepath.Join(dir, "3"), "")
+	want("emptied", "+0 ")
+}
+
 // TestFileIsPolledWhereTheKernelSaysNothing.
 func TestFileIsPolledWhereTheKernelSaysNothing(t *testing.T) {
 	const path = "/proc/self/oom_score_adj"

@@ -175,16 +175,16 @@ func watches(c check.Checker) error {
 			return fmt.Errorf("of a server that is well Watch tells: %w", err)
 		}
 	case err := <-ended:
-		return fmt.Errorf("Watch ended by itself: %v", err)
+		return fmt.Errorf("its Watch ended by itself: %v", err)
 	case <-time.After(patience):
-		return errors.New("Watch tells nothing at once")
+		return errors.New("its Watch tells nothing at once")
 	}
 	cancel()
 	select {
 	case err := <-ended:
 		return err
 	case <-time.After(patience):
-		return errors.New("Watch does not end with its context")
+		return errors.New("its Watch does not end with its context")
 	}
 }
 
