@@ -3,8 +3,8 @@
 // # Usage
 //
 // A [Checker] asks one server once. [TCP], [HTTP] (also with TLS), [SMTP], [DNS], [UDP], [Ping] and [Command] are built in,
-// package check/proto has those of further protocols, [All], [Any] and [AtLeast] put several together, and a [Heartbeat] waits to hear;
-// your own is one method:
+// package check/proto has those of further protocols, [All], [Any] and [AtLeast] put several together, a [Heartbeat] waits to hear, and a
+// [Named] checks a server that is known by name, which a [Resolver] looks up again when its answer's time is over; your own is one method:
 //
 //	queue := check.CheckerFunc(func(ctx context.Context) error {
 //		if n := backlog.Load(); n > 1000 {

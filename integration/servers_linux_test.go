@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -281,16 +282,26 @@ const unboundConf = `server:
     local-data: "example.org. SOA ns.example.org. admin.example.org. 1 2 3 4 5"
     local-data: "example.org. NS ns.example.org."
     local-data: "example.org. MX 10 mail.example.org."
-    local-data: "www.example.org. A 192.0.2.1"
-    local-data: "www.example.org. AAAA 2001:db8::1"
+    local-data: "www.example.org. 30 A 192.0.2.1"
+    local-data: "www.example.org. 20 AAAA 2001:db8::1"
+    local-data: "me.example.org. 10 A 127.0.0.1"
     local-data: 'www.example.org. TXT "well"'
     local-data: "a.example.org. CNAME www.example.org."
 remote-control:
     control-enable: no
 `
 
+// aLongAnswer is a name with more of them than fit into a datagram.
+func aLongAnswer() string {
+	text := "server:\n"
+	for i := range 100 {
+		text += fmt.Sprintf("    local-data: \"many.example.org. 60 A 192.0.2.%d\"\n", i)
+	}
+	return text
+}
+
 func TestCheckersAgainstUnbound(t *testing.T) {
-	serve(t, "udp 127.0.0.1:5353", "unbound", "-d", "-p", "-c", write(t, "unbound.conf", unboundConf))
+	serve(t, "udp 127.0.0.1:5353", "unbound", "-d", "-p", "-c", write(t, "unbound.conf", unboundConf+aLongAnswer()))
 	four, six := at("127.0.0.1:5353"), at("[::1]:5353")
 	checks := map[string]check.Checker{
 		"IPv6":                         check.DNS{Target: six, Name: "www.example.org", Type: dnsmessage.TypeA},
@@ -302,7 +313,34 @@ func TestCheckersAgainstUnbound(t *testing.T) {
 	for name, of := range map[string]dnsmessage.Type{"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "RRSIG": 46, "DNSKEY": 48} {
 		checks["type "+name] = check.DNS{Target: four, Name: "example.org.", Type: of}
 	}
+	me := func(name string, port uint16, r *check.Resolver) *check.Named {
+		return &check.Named{Name: name, Resolver: r, New: func(addr netip.Addr) check.Checker {
+			return check.DNS{Target: check.Target{Addr: netip.AddrPortFrom(addr, port)}, Name: "example.org"}
+		}}
+	}
+	ours := &check.Resolver{Servers: []netip.AddrPort{four.Addr}, Network: "ip4"}
+	checks["by name"] = me("me.example.org", 5353, ours)
+	checks["by name, of both families"] = me("me.example.org", 5353, &check.Resolver{Servers: []netip.AddrPort{six.Addr}})
+	checks["a name that leads elsewhere: me.example.org is 127.0.0.1: DNS 127.0.0.1:5354"] = me("me.example.org", 5354, ours)
+	checks["a name that is not there: lookup nothing.example.org: no such host"] = me("nothing.example.org", 5353, ours)
+	checks["no server of names: lookup example.org: name server 127.0.0.1:5354: connection refused"] = me("example.org", 5353, &check.Resolver{Servers: []netip.AddrPort{at("127.0.0.1:5354").Addr}})
 	judge(t, checks)
+	lookUp(t, &check.Resolver{Servers: []netip.AddrPort{four.Addr}}, "a.example.org", "[192.0.2.1 2001:db8::1]", 20*time.Second)
+	lookUp(t, &check.Resolver{Servers: []netip.AddrPort{six.Addr}, Network: "ip4"}, "WWW.example.org.", "[192.0.2.1]", 30*time.Second)
+	var many []string
+	for i := range 100 {
+		many = append(many, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}).String())
+	}
+	lookUp(t, &check.Resolver{Servers: []netip.AddrPort{four.Addr}}, "many.example.org", fmt.Sprint(many), time.Minute)
+}
+
+// lookUp wants addresses, and as much of the answer's time to live as a second may have left of it.
+func lookUp(t *testing.T, r *check.Resolver, name, want string, ttl time.Duration) {
+	t.Helper()
+	a, err := r.Lookup(t.Context(), name)
+	if left := time.Until(a.Until); err != nil || fmt.Sprint(a.Addrs) != want || left > ttl || left < ttl-5*time.Second {
+		t.Errorf("%s: %+v for %v, %v, want %s for %v", name, a, left, err, want, ttl)
+	}
 }
 
 func TestCheckersAgainstSocat(t *testing.T) {

@@ -7,10 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // web is a server that says its name, and whose application can be gone while it still listens.
@@ -65,7 +68,7 @@ func TestSickServerIsLeftOut(t *testing.T) {
 	listen, status := freePort(t), freePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- run(ctx, listen, "/", status, false, []string{one, two}) }()
+	go func() { ended <- run(ctx, listen, "/", status, "", false, []string{one, two}) }()
 	both := func() bool {
 		seen := map[string]bool{}
 		for range 8 {
@@ -96,9 +99,69 @@ func TestSickServerIsLeftOut(t *testing.T) {
 }
 
 func TestBadAddresses(t *testing.T) {
-	for _, c := range [][]string{{"nowhere", "127.0.0.1:1"}, {"127.0.0.1:1", "nowhere"}} {
-		if err := run(t.Context(), c[0], "/", "", false, c[1:]); err == nil {
+	for _, c := range [][]string{{"nowhere", "127.0.0.1:1"}, {"127.0.0.1:1", "nowhere"}, {"127.0.0.1:1", "a.example.org:http"}} {
+		if err := run(t.Context(), c[0], "/", "", "", false, c[1:]); err == nil {
 			t.Errorf("%v is accepted", c)
 		}
+	}
+}
+
+// names is a name server that knows one name, whose address a test changes.
+func names(t *testing.T, addr *atomic.Value) (at string) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil {
+				continue
+			}
+			m.Response = true
+			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class}, Body: &dnsmessage.AResource{A: addr.Load().(netip.Addr).As4()}}}
+			}
+			b, _ := m.Pack()
+			_, _ = c.WriteTo(b, from)
+		}
+	}()
+	return c.LocalAddr().String()
+}
+
+// TestServerByName: the name leads elsewhere, and so do the clients.
+func TestServerByName(t *testing.T) {
+	one, _ := web(t, "one")
+	_, port, _ := net.SplitHostPort(one)
+	other, err := net.Listen("tcp", "127.0.0.2:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "two") })}
+	go two.Serve(other)
+	t.Cleanup(func() { two.Close() })
+	var addr atomic.Value
+	addr.Store(netip.MustParseAddr("127.0.0.1"))
+	listen, dns := freePort(t), names(t, &addr)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- run(ctx, listen, "/", "", dns, false, []string{"app.internal:" + port}) }()
+	eventually(t, "the server of the name answers", func() bool { return ask(listen) == "one" })
+	addr.Store(netip.MustParseAddr("127.0.0.2"))
+	eventually(t, "the one at its new address answers", func() bool { return ask(listen) == "two" })
+	for range 4 {
+		if got := ask(listen); got != "two" {
+			t.Errorf("then %s answers", got)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
