@@ -34,6 +34,21 @@ func lintDoc() string {
 	return b.String()
 }
 
+// forms explains the column of arguments.
+const forms = `
+| in arguments | is |
+|---|---|
+| ` + "`TIMER`, `SECS`" + ` | seconds, with up to six decimals where the keyword takes fractions |
+| ` + "`MS`, `USECS`" + ` | milliseconds, microseconds |
+| ` + "`BOOL`" + ` | on, true, yes, or off, false, no; without a value it is on |
+| ` + "`ADDR`, `PREFIX`" + ` | an IPv4 or IPv6 address; with its length |
+| ` + "`IF`, `IFNAME`" + ` | the name of an interface |
+| ` + "`PATH`, `FILE`, `SCRIPT`, `CMD`" + ` | a file; a program with its arguments, quoted as a whole |
+| ` + "`[X]`, `A\\|B`, `X ...`, `{ }`" + ` | may be left out; one of them; one or more; a block follows |
+
+A default of a TIMER or of SECS is in seconds.
+`
+
 // keywordDoc is docs/keywords.md.
 func keywordDoc() string {
 	var b strings.Builder
@@ -44,7 +59,8 @@ func keywordDoc() string {
 		}
 	}
 	fmt.Fprintf(&b, "# Keywords\n\nEvery keyword of keepalived 2.4 and those that only Holdfast has, %d rows, of which %d are effective here. The others are read\n"+
-		"and checked; the last column says what is lost. This page is made from the code: `UPDATE=1 go test ./config`.\n", len(all), effective)
+		"and checked; the last column says why. What is said of parents and children is about keepalived's processes. This page is made from the\n"+
+		"code: `UPDATE=1 go test ./config`.\n"+forms, len(all), effective)
 	block := "-"
 	for _, k := range all {
 		if k.Block != block {

@@ -3,10 +3,14 @@
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		lan := vrrptest.NewLAN()
-//		a := vrrp.NewRouter(vrrp.Options{Network: lan.Host("10.0.0.1")})
-//		b := vrrp.NewRouter(vrrp.Options{Network: lan.Host("10.0.0.2")})
-//		...
-//		a host.Cut() ...
+//		one, two := lan.Host("10.0.0.1"), lan.Host("10.0.0.2")
+//		a := vrrp.NewRouter(vrrp.Options{Network: one})
+//		b := vrrp.NewRouter(vrrp.Options{Network: two})
+//		... // Set, and go Run
+//		one.Cut()
+//		time.Sleep(4 * time.Second)
+//		synctest.Wait()
+//		... // b.Status says MASTER
 //	})
 //
 // Every host has one interface, eth0. Packets arrive after [LAN.Delay], 100 µs if that is zero.
