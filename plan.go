@@ -109,7 +109,7 @@ func diffHost(have, want *vrrp.Host) []string {
 	if reflect.DeepEqual(*have, *want) {
 		return nil
 	}
-	return []string{"vrrp host edit: static entries, pacing and delays of links"}
+	return []string{"vrrp host edit: static entries, pacing, delays of links, firewall or scheduling"}
 }
 
 // attribute is one value of an instance under keepalived's keyword for it.
@@ -124,6 +124,16 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"advert_int", cmp.Or(in.Interval, time.Second).String()},
 		{"virtual_ipaddress", strings.Trim(fmt.Sprint(in.Addrs), "[]")},
 		{"virtual_ipaddress_excluded", strings.Trim(fmt.Sprint(in.Excluded), "[]")},
+		{"virtual_routes", strings.Join(in.Routes, "; ")},
+		{"virtual_rules", strings.Join(in.Rules, "; ")},
+		{"use_vmac", vmac(in.VMAC)},
+		{"no_accept", orBlank(in.NoAccept)},
+		{"promote_secondaries", orBlank(in.Promote)},
+		{"unicast_ttl", orBlank(in.TTL)},
+		{"track_src_ip", orBlank(in.TrackSource)},
+		{"dont_track_primary", orBlank(in.IgnoreLink)},
+		{"kernel_rx_buf_size", orBlank(in.ReceiveBuffer)},
+		{"fault", in.Fault},
 		{"source", orBlank(in.Source)},
 		{"mcast_dst_ip", orBlank(in.Group)},
 		{"unicast_peer", strings.Trim(fmt.Sprint(in.Peers), "[]")},
@@ -145,6 +155,22 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"checksum", orBlank(in.Checksum)},
 		{"announce", announce(in.Announce)},
 	}
+}
+
+// vmac is blank without a virtual MAC address.
+func vmac(v vrrp.VMAC) string {
+	if !v.Use {
+		return ""
+	}
+	parts := []string{"on"}
+	for _, a := range []attribute{
+		{"name", cmp.Or(v.Name, v.Prefix)}, {"mac", orBlank(v.MAC)}, {"xmit_base", orBlank(v.TransmitBase)}, {"group", orBlank(v.Group)},
+	} {
+		if a.value != "" {
+			parts = append(parts, a.keyword+" "+a.value)
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 // announce is blank for keepalived's default.
