@@ -167,9 +167,11 @@ type Machine struct {
 	preemptAt      time.Time  // end of the preempt delay, zero when none runs
 	sentAt         time.Time  // of the last own advert
 	answeredAt     time.Time  // of the last answer to a lesser MASTER
-	leaving        bool       // the MASTER said priority 0
-	ready          bool       // the timer ran out, and the group was not ready
-	polite         bool       // it was told to yield, and was not MASTER since
+	answersSince   time.Time  // since when they are counted
+	answers        int
+	leaving        bool // the MASTER said priority 0
+	ready          bool // the timer ran out, and the group was not ready
+	polite         bool // it was told to yield, and was not MASTER since
 
 	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER.
 	burstAt, refreshAt, lowerAt time.Time
@@ -373,8 +375,9 @@ func (m *Machine) skew() time.Duration {
 }
 
 func (m *Machine) received(now time.Time, from netip.Addr, a *Advertisement) {
+	m.expired(now) // and hears the advert as BACKUP
 	switch {
-	case m.quiet(now), m.in.deaf(), m.state != Backup && m.state != Master, m.expired(now):
+	case m.quiet(now), m.in.deaf(), m.state != Backup && m.state != Master:
 	case from == m.source:
 		// An answer would be answered for ever, and nothing in it can settle the matter.
 		m.conflict(now, ConflictSource, from, "another router sends adverts from our address, or ours come back")
@@ -455,7 +458,10 @@ func (m *Machine) assert(now time.Time, from netip.Addr, a *Advertisement) {
 	if now.Sub(m.since) >= m.in.interval() { // one that we have just preempted may say so much
 		m.conflict(now, ConflictMaster, from, fmt.Sprintf("it is MASTER with priority %d, and should yield to our %d", a.Priority, m.priority))
 	}
-	if !m.answeredAt.IsZero() && now.Sub(m.answeredAt) < m.in.interval()/answersPerInterval {
+	if now.Sub(m.answersSince) >= m.in.interval() {
+		m.answersSince, m.answers = now, 0
+	}
+	if m.answers++; m.answers > answersPerInterval {
 		return
 	}
 	m.answeredAt = now

@@ -550,7 +550,7 @@ func (r *simRouter) receive(i int) {
 	}
 	answer := m.state == vrrp.Master && w.parsed.Priority == 0
 	r.step(m, vrrp.Received{From: p.from, Advertisement: &w.parsed})
-	w.hold(!answer || m.sentAt == w.now, "%s does not answer priority 0", m)
+	w.hold(!answer || m.sentAt == w.now || m.state != vrrp.Master, "%s does not answer priority 0", m)
 }
 
 // What must hold.
