@@ -132,7 +132,7 @@ func (d *decoder) accept(k *Keyword, n *Node) {
 		return
 	}
 	lost := k.lost
-	d.diags.add(n.Pos, lost.severity, lost.code(), lost.hint, "%s", k.Name+" is known and has no effect here"+lost.consequence)
+	d.diags.add(n.Pos, lost.severity, lost.code(), lost.hint, "%s", k.Name+" is known and has no effect here: "+lost.consequence)
 	if lost.vital {
 		d.cfg.NotHeld = append(d.cfg.NotHeld, d.diags[len(d.diags)-1])
 	}

@@ -23,6 +23,15 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestReasons: every keyword without effect says why.
+func TestReasons(t *testing.T) {
+	for _, k := range Keywords() {
+		if !k.Effective && strings.TrimPrefix(k.Reason, "no effect: ") == "" {
+			t.Errorf("%s has no effect and no reason", k.Path())
+		}
+	}
+}
+
 // lintDoc is docs/lint.md.
 func lintDoc() string {
 	var b strings.Builder

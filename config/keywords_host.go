@@ -231,6 +231,7 @@ func initHost() {
 	setEntries("track_group/group", nil, "INSTANCE")
 	setEntries("vrrp_sync_group/group", nil, "INSTANCE")
 	setEntries("interface_up_down_delays", nil, "IF")
+	setEntries("global_defs/notification_email", nil, "ADDR")
 	setEntries("vrrp_instance/unicast_peer", map[string]int{"min_ttl": 1, "max_ttl": 1}, "ADDR")
 	for _, kind := range []string{"interface", "script", "file", "process", "bfd"} {
 		setEntries("vrrp_instance/track_"+kind, nil, "weight")

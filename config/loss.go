@@ -9,8 +9,6 @@ type loss struct {
 	hint        string
 	// vital says that without it the configuration must not run: what would run is something else.
 	vital bool
-	// never says that there will be no effect, for there is nothing that it could have one on.
-	never bool
 }
 
 func (l loss) code() string {
@@ -21,32 +19,31 @@ func (l loss) code() string {
 }
 
 func (l loss) reason() string {
-	if l.never {
-		return "no effect" + l.consequence
-	}
-	return "no effect yet" + l.consequence
+	return "no effect: " + l.consequence
 }
 
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"use_ipvlan": {Warning, ": the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false, false},
+	"use_ipvlan": {Warning, "the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false},
 
-	"skip_check_adv_addr":      {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false, false},
-	"vrrp_skip_check_adv_addr": {Note, ": the address list is always compared; a difference is told, and rejects nothing", "", false, false},
-	"log_unknown_vrids":        {Note, ": adverts for other VRIDs are dropped in the kernel", "", false, false},
-	"dynamic_interfaces":       {Note, ": interfaces may always come and go", "", false, false},
+	"skip_check_adv_addr":      {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
+	"vrrp_skip_check_adv_addr": {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
+	"log_unknown_vrids":        {Note, "adverts for other VRIDs are dropped in the kernel", "", false},
+	"dynamic_interfaces":       {Note, "interfaces may always come and go", "", false},
 
-	"nftables_ifindex":        {Note, ": addresses are matched whatever the interface", "", false, false},
-	"vrrp_iptables":           {Note, ": traffic is refused by nftables", "use nftables", false, false},
-	"vrrp_ipsets":             {Note, ": traffic is refused by nftables", "use nftables", false, false},
-	"nftables_ipvs":           {Warning, ": each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false, false},
-	"vrrp_rx_bufs_policy":     {Note, ": buffers have room for a burst of all instances", "use kernel_rx_buf_size", false, false},
-	"vrrp_rx_bufs_multiplier": {Note, ": buffers have room for a burst of all instances", "use kernel_rx_buf_size", false, false},
-	"linkbeat_interfaces":     {Note, ": the kernel tells of every change of carrier", "", false, false},
-	"linkbeat_use_polling":    {Note, ": the kernel tells of every change of carrier", "", false, false},
-	"debug":                   {Note, ": keepalived does nothing by it either", "", false, false},
-	"vrf":                     {Note, ": an instance without an interface sends by the main table", "name the VRF's interface", false, false},
+	"nftables_ifindex":        {Note, "addresses are matched whatever the interface", "", false},
+	"vrrp_iptables":           {Note, "traffic is refused by nftables", "use nftables", false},
+	"vrrp_ipsets":             {Note, "traffic is refused by nftables", "use nftables", false},
+	"nftables_ipvs":           {Warning, "each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
+	"vrrp_rx_bufs_policy":     {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
+	"vrrp_rx_bufs_multiplier": {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
+	"linkbeat_interfaces":     {Note, "the kernel tells of every change of carrier", "", false},
+	"linkbeat_use_polling":    {Note, "the kernel tells of every change of carrier", "", false},
+	"debug":                   {Note, "keepalived does nothing by it either", "", false},
+	"net_namespace":           {Warning, "everything is in the namespace that the director is started in", "ip netns exec NAME director ...", false},
+	"net_namespace_ipvs":      {Warning, "the table is that of the namespace that the director is started in", "ip netns exec NAME director ...", false},
+	"vrf":                     {Note, "an instance without an interface sends by the main table", "name the VRF's interface", false},
 }
 
 func loses(k *Keyword) loss {
@@ -54,21 +51,35 @@ func loses(k *Keyword) loss {
 		return l
 	}
 	if why := keepalivedOnly(k.Name); why != "" {
-		return loss{severity: Note, consequence: ": " + why, never: true}
+		return loss{severity: Note, consequence: why}
 	}
 	switch {
-	case k.Name == "regex_stack":
-		return loss{Note, ": there is no stack to size", "", false, false}
+	case k.Block == "linkbeat_interfaces/<entry>":
+		return losses["linkbeat_interfaces"]
+	case k.Block == "virtual_server/real_server/HTTP_GET":
+		return loss{Note, "an HTTP_GET has no TLS", "use SSL_GET", false}
+	case k.Block == "virtual_server/real_server/PING_CHECK":
+		return loss{Note, "a ping has no ports", "", false}
 	case k.Block == "SSL" && k.Name == "ca":
-		return loss{Note, ": keepalived verifies nothing by it", "write tls_verify and tls_ca into the SSL_GET", false, false}
+		return loss{Note, "keepalived verifies nothing by it", "write tls_verify and tls_ca into the SSL_GET", false}
 	case k.Block == "SSL":
-		return loss{Warning, ": an encrypted key cannot be read", "decrypt the key", true, false}
+		return loss{Warning, "an encrypted key cannot be read", "decrypt the key", true}
 	}
 	return loss{severity: Note}
 }
 
 // reasons are why keywords have nothing to do here, by a part of their names.
 var reasons = []struct{ part, why string }{
+	{"child_wait_time", "there are no children to wait for"},
+	{"use_pid_dir", "files of process ids are where --pid says"},
+	{"data_use_instance", "dumps have the names that the file gives them"},
+	{"instance", "directors of one host are told apart by their files and sockets"},
+	{"_file_location", "keepalived does not know it either"},
+	{"notify_deleted", "keepalived does not take it in a sync group either"},
+	{"hashed", "keepalived does nothing by it either"},
+	{"nftables_ipvs_", "each address of a group is an entry of its own"},
+	{"umask", "it is given by the service manager (UMask= of systemd)"},
+	{"regex_stack", "there is no stack to size"},
 	{"_rlimit_rt", "real-time processor time is not limited"},
 	{"_rt_priority", "there is one process, which vrrp_rt_priority is for"},
 	{"_auto_priority", "a scheduling class is given by vrrp_rt_priority; how late timers are is in the status"},
@@ -90,7 +101,6 @@ var reasons = []struct{ part, why string }{
 	{"reload_file", "a reload tells how it went: director reload, or systemd's notification"},
 	{"reload_time_file", "a reload is asked for by SIGHUP or director reload, by whoever keeps the time"},
 	{"reload_repeat", "a reload is asked for by SIGHUP or director reload, by whoever keeps the time"},
-	{"data_use_instance", "dumps have the names that the file gives them"},
 	{"include_check", "a missing include is always told"},
 	{"checker_priority", "there is one process, which vrrp_priority is for"},
 	{"bfd_priority", "there is one process, which vrrp_priority is for"},
