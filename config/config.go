@@ -29,6 +29,9 @@ type Config struct {
 	StaticRoutes, StaticRules []HostEntry
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
+	// NetNamespace and NetNamespaceIPVS are net_namespace and net_namespace_ipvs: where the process runs, and where its table is, by
+	// name. Empty means where it was started, and the same as the process.
+	NetNamespace, NetNamespaceIPVS string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.
 	NotHeld Diagnostics
 	// Effective and Accepted count the statements that do something here and those that are read and do not.

@@ -75,6 +75,8 @@ func init() { // the tables refer to each other
 	maps.Copy(globalKeywords, hostGlobals())
 	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
+		"net_namespace":      text(func(c *Config) *string { return &c.NetNamespace }),
+		"net_namespace_ipvs": text(func(c *Config) *string { return &c.NetNamespaceIPVS }),
 		"global_defs": func(d *decoder, n *Node, c *Config) {
 			c.Global.Pos = n.Pos
 			decodeBlock(d, n.block(), n.Block, &c.Global, globalKeywords)

@@ -41,8 +41,6 @@ var losses = map[string]loss{
 	"linkbeat_interfaces":     {Note, "the kernel tells of every change of carrier", "", false},
 	"linkbeat_use_polling":    {Note, "the kernel tells of every change of carrier", "", false},
 	"debug":                   {Note, "keepalived does nothing by it either", "", false},
-	"net_namespace":           {Warning, "everything is in the namespace that the director is started in", "ip netns exec NAME director ...", false},
-	"net_namespace_ipvs":      {Warning, "the table is that of the namespace that the director is started in", "ip netns exec NAME director ...", false},
 	"vrf":                     {Note, "an instance without an interface sends by the main table", "name the VRF's interface", false},
 }
 

@@ -57,7 +57,7 @@ func keepalivedCommand(args []string, stdout, stderr io.Writer) int {
 		return testCommand(o, *test, stdout, stderr)
 	}
 	if *namespace != "" {
-		fmt.Fprintf(stderr, "director: --namespace: a director runs where it is started: ip netns exec %s director ...\n", *namespace)
+		fmt.Fprintf(stderr, "director: --namespace: write net_namespace %s into the file, or start it there: ip netns exec %s director ...\n", *namespace, *namespace)
 		return exitUsage
 	}
 	switch {

@@ -57,6 +57,7 @@ type director struct {
 	observer   *observe.Observer
 	loaded     bool   // once
 	stateFile  string // for a successor
+	tableNS    string // net_namespace_ipvs
 
 	statusServed, controlServed bool
 	systemd                     systemd
@@ -100,6 +101,11 @@ func start(o options, stderr io.Writer) int {
 	}
 	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans)}
 	if err == nil {
+		var process string
+		process, d.tableNS = namespacesOf(d.loader, o.file)
+		err = enterNamespace(process)
+	}
+	if err == nil {
 		err = d.openTable(o.mode)
 	}
 	if err != nil {
@@ -125,7 +131,7 @@ func (d *director) openTable(mode string) error {
 	err := ipvs.EnsureModule()
 	if err == nil {
 		var client *ipvs.Client
-		if client, err = ipvs.Open(ipvs.ClientOptions{}); err == nil {
+		if client, err = ipvs.Open(ipvs.ClientOptions{NetNS: namespacePath(d.tableNS)}); err == nil {
 			d.table, d.ledger = client, ledgerOf(d.file)
 			return nil
 		}
@@ -226,6 +232,10 @@ func (d *director) load(ctx context.Context) (int, error) {
 	d.logDiagnostics(r.diags)
 	if err != nil {
 		return code, err
+	}
+	if ns := os.Getenv(namespaceVar); r.cfg.NetNamespace != ns || r.cfg.NetNamespaceIPVS != d.tableNS {
+		return exitFailed, fmt.Errorf("net_namespace %q, net_namespace_ipvs %q: they were %q and %q, and need a restart to change",
+			r.cfg.NetNamespace, r.cfg.NetNamespaceIPVS, ns, d.tableNS)
 	}
 	d.only.restrict(&r.spec)
 	if len(r.spec.Services) > 0 && d.table == nil && d.tableErr != nil {
