@@ -28,7 +28,7 @@ type answers struct {
 func (r *Resolver) askServers(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	servers, types, err := r.plan()
 	if err != nil {
-		return nil, 0, lookupError(name, err)
+		return nil, 0, &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name}
 	}
 	all := make(chan answers, len(types))
 	for _, t := range types {
@@ -42,7 +42,8 @@ func (r *Resolver) askServers(ctx context.Context, name string) ([]netip.Addr, t
 		sum.err = errors.Join(sum.err, a.err)
 	}
 	if sum.err != nil {
-		return nil, 0, lookupError(name, firstLine(sum.err))
+		err := firstLine(sum.err)
+		return nil, 0, &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name, IsTimeout: errors.Is(err, errNoAnswer)}
 	}
 	return sum.addrs, sum.ttl, nil
 }
@@ -139,7 +140,7 @@ func question(ctx context.Context, server netip.AddrPort, name string, of dnsmes
 	case err != nil:
 		return answers{err: err}
 	case !answered:
-		return answers{err: errors.New("no answer")}
+		return answers{err: errNoAnswer}
 	case reply.RCode == dnsmessage.RCodeNameError:
 		return answers{ttl: math.MaxInt64}
 	case reply.RCode != dnsmessage.RCodeSuccess:
@@ -153,6 +154,8 @@ type dnsReply struct {
 	dnsmessage.Header
 	answers []dnsmessage.Resource
 }
+
+var errNoAnswer = errors.New("no answer")
 
 // readReply reads the answer to a question. Not ok is what somebody else asked for, and what is no message. One that was truncated
 // for a datagram need not be whole.
@@ -226,7 +229,7 @@ func addresses(all []dnsmessage.Resource, name string) (a answers) {
 		}
 		name = alias
 	}
-	return answers{err: &net.DNSError{Err: "its aliases go in a circle", Name: name}}
+	return answers{err: errors.New("its aliases go in a circle")}
 }
 
 // timeToLive takes one with its first bit set for 0 (RFC 2181, section 8).
