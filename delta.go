@@ -75,20 +75,6 @@ func (d *delta) changed() (places []int) {
 	return places
 }
 
-// split gives the services that differ, as they were and as they are.
-func (d *delta) split(have, want []Service) (was, is []Service) {
-	for _, i := range d.gone {
-		was = append(was, have[i])
-	}
-	for _, i := range d.changed() {
-		if d.before[i] >= 0 {
-			was = append(was, have[d.before[i]])
-		}
-		is = append(is, want[i])
-	}
-	return was, is
-}
-
 // equal compares by value. Checks that are functions are never equal: nobody can tell.
 func (s *Service) equal(o *Service) bool {
 	return s.Name == o.Name && s.ServiceKey == o.ServiceKey && s.Scheduler == o.Scheduler && s.Flags == o.Flags && s.Persistence == o.Persistence &&
