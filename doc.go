@@ -39,5 +39,5 @@
 // # Privileges
 //
 // VRRP instances need CAP_NET_RAW and CAP_NET_ADMIN, services need CAP_NET_ADMIN and a kernel with ip_vs. Checks need
-// nothing.
+// nothing but for ping, marks and scripts of other users: see package check. docs/security.md has it all.
 package holdfast
