@@ -645,7 +645,9 @@ func (w *world) mayPreempt(m *simMember) {
 func (w *world) settling() time.Duration {
 	longest := time.Duration(0)
 	for _, r := range w.routers {
-		longest = max(longest, r.members[0].in.PreemptDelay)
+		for _, m := range r.members {
+			longest = max(longest, m.in.PreemptDelay)
+		}
 	}
 	d := longest + 10*w.longest + time.Second
 	if w.groups {
