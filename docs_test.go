@@ -155,6 +155,35 @@ func TestCommandsExist(t *testing.T) {
 	}
 }
 
+// TestEveryBenchmarkIsNamed: docs/performance.md has a command for each benchmark, and each of its commands runs one.
+func TestEveryBenchmarkIsNamed(t *testing.T) {
+	run := make(map[*regexp.Regexp][]string) // by command: the directory, and benchmarks that it runs
+	for _, m := range regexp.MustCompile("-bench (?:'([^']+)'|(\\S+)) [^`]*?(\\.\\S*)`").FindAllStringSubmatch(read(t, "docs/performance.md"), -1) {
+		run[regexp.MustCompile(m[1]+m[2])] = []string{filepath.Clean(m[3])}
+	}
+	for _, dir := range packagesBelow(t, ".") {
+		files, _ := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		for _, file := range files {
+			for _, m := range regexp.MustCompile(`(?m)^func Benchmark(\w+)`).FindAllStringSubmatch(read(t, file), -1) {
+				named := false
+				for pattern, where := range run {
+					if where[0] == dir && pattern.MatchString(m[1]) {
+						run[pattern], named = append(where, m[1]), true
+					}
+				}
+				if !named {
+					t.Errorf("docs/performance.md has no command for Benchmark%s of %s", m[1], dir)
+				}
+			}
+		}
+	}
+	for pattern, where := range run {
+		if len(where) == 1 {
+			t.Errorf("docs/performance.md: -bench %v %s runs nothing", pattern, where[0])
+		}
+	}
+}
+
 // TestEveryFolderIsNamed: ARCHITECTURE.md has a line for every folder with Go in it, and no line for another.
 func TestEveryFolderIsNamed(t *testing.T) {
 	text := read(t, "ARCHITECTURE.md")
