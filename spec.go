@@ -34,7 +34,8 @@ type Spec struct {
 	Startup, Shutdown *Program
 }
 
-// Tracker is a check of whatever kind whose verdict moves instances: a vrrp_script, or any Checker.
+// Tracker is a check of whatever kind whose verdict moves instances: a vrrp_script, or any Checker. One without effects is only told,
+// such as a check of a service at its virtual address.
 type Tracker struct {
 	Name string
 	// Probe looks. Its ID need not be set.
