@@ -42,8 +42,8 @@ func (c Agent) Report(ctx context.Context) (report check.Report, err error) {
 				return err
 			}
 		}
-		line, err := s.in.ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		line, err := agentLine(s)
+		if err != nil {
 			return err
 		}
 		report, err = agentReport(line)
@@ -52,8 +52,23 @@ func (c Agent) Report(ctx context.Context) (report check.Report, err error) {
 	return report, err
 }
 
+// agentLine reads to the end of a line of any system, or of what the agent says.
+func agentLine(s *session) (string, error) {
+	var line []byte
+	for {
+		b, err := s.in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF) || err == nil && (b == '\r' || b == '\n'):
+			return string(line), nil
+		case err != nil:
+			return "", err
+		}
+		line = append(line, b)
+	}
+}
+
 func agentReport(line string) (report check.Report, err error) {
-	line, reason, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "#")
+	line, reason, _ := strings.Cut(line, "#")
 	words := strings.FieldsFunc(strings.ToLower(line), func(r rune) bool { return r == ' ' || r == '\t' || r == ',' })
 	if len(words) == 0 {
 		return report, errors.New("it says nothing")

@@ -235,6 +235,13 @@ func TestAgent(t *testing.T) {
 		{"drain\n", check.Percent(0), "drain", ""},
 		{"50% drain\n", check.Percent(0), "50% drain", ""},
 		{"0%", check.Percent(0), "0%", ""},
+		{"up 80%\n", check.Percent(80), "up 80%", ""},
+		{"80% ready\n", check.Percent(80), "80% ready", ""},
+		{"up\tready,10%  maxconn:5\n75%\n", check.Percent(10), "up ready 10% maxconn:5", ""}, // the first line
+		{"up\r75%\n", check.Weight{}, "up", ""},
+		{"down#disk\n", check.Weight{}, "down disk", "it says down disk"},
+		{"up 80% down#no #1\n", check.Weight{}, "up 80% down no #1", "it says up 80% down no #1"},
+		{"drain ready\n", check.Percent(0), "drain ready", ""},
 		{"down # the queue is full\n", check.Weight{}, "down the queue is full", "it says down the queue is full"},
 		{"maint\n", check.Weight{}, "maint", "it says maint"},
 		{"ready stopped 10%\n", check.Weight{}, "ready stopped 10%", "it says ready stopped"},
@@ -250,6 +257,11 @@ func TestAgent(t *testing.T) {
 			t.Errorf("%q: %+v, %v", c.said, report, err)
 		}
 	}
+	open := listen(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, "up 80%\r")
+		_, _ = c.Read(make([]byte, 1)) // and stays
+	})
+	says(t, Agent{Target: open}, "")
 	heard := make(chan string, 1)
 	to := listen(t, func(c net.Conn) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
