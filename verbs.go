@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,7 +114,7 @@ func (c *Controller) RemoveInstance(ctx context.Context, name string) error {
 // SetWeight overrides the weight of a real server. A negative one gives the Spec's back. With 0 the server finishes the connections
 // that it has, also when its weight is missed for the quorum and the sorry server takes over.
 func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) error {
-	return c.override(ctx, key, fmt.Sprintf("weight %d", weight), func(o *serverOverride) {
+	return c.override(ctx, key, "weight "+orReset(weight, -1), func(o *serverOverride) {
 		o.weight = nil
 		if weight >= 0 {
 			o.weight = &weight
@@ -198,7 +199,7 @@ func (c *Controller) destinations(key ServerKey) (list []place) {
 
 // SetPriority overrides the configured priority of an instance, 1 to 254. 0 gives the Spec's back. Trackers still count.
 func (c *Controller) SetPriority(ctx context.Context, instance string, priority uint8) error {
-	return c.overrideInstance(ctx, instance, fmt.Sprintf("priority %d", priority), func(o *instanceOverride) { o.priority = priority })
+	return c.overrideInstance(ctx, instance, "priority "+orReset(int(priority), 0), func(o *instanceOverride) { o.priority = priority })
 }
 
 // SetInstanceMaintenance takes an instance out of the election: a MASTER hands over at once. Off lets it take part again.
@@ -224,11 +225,11 @@ func onOff(on bool) string {
 }
 
 func noService(name string) error {
-	return fmt.Errorf("holdfast: service %s: %w", name, fs.ErrNotExist)
+	return missing("holdfast: there is no service " + name)
 }
-func noServer(key ServerKey) error { return fmt.Errorf("holdfast: server %v: %w", key, fs.ErrNotExist) }
+func noServer(key ServerKey) error { return missing("holdfast: there is no server " + key.String()) }
 func noInstance(name string) error {
-	return fmt.Errorf("holdfast: instance %s: %w", name, fs.ErrNotExist)
+	return missing("holdfast: there is no instance " + name)
 }
 
 // service is the place of the service of that name, -1 if there is none.
@@ -279,4 +280,21 @@ func (c *Controller) editService(ctx context.Context, name string, change func(*
 		spec.Services[i].Servers = slices.Clone(spec.Services[i].Servers)
 		return change(&spec.Services[i])
 	})
+}
+
+// missing is an error about what is not there: fs.ErrNotExist, in other words than those of files.
+type missing string
+
+// Error implements error.
+func (m missing) Error() string { return string(m) }
+
+// Is makes it fs.ErrNotExist.
+func (m missing) Is(target error) bool { return target == fs.ErrNotExist }
+
+// orReset is a number, or the word for the one that gives the Spec's back.
+func orReset(n, reset int) string {
+	if n <= reset {
+		return "reset"
+	}
+	return strconv.Itoa(n)
 }

@@ -256,3 +256,44 @@ func TestDrainCountsAllEntries(t *testing.T) {
 		}
 	})
 }
+
+// TestWordsOfVerbs: what is not there is said to be so, and giving the Spec's number back has a word of its own.
+func TestWordsOfVerbs(t *testing.T) {
+	c := holdfast.New(holdfast.Options{})
+	key := holdfast.ServerKey{Service: "TCP 10.0.0.100:80", Addr: netip.MustParseAddrPort("10.0.0.11:80")}
+	for want, err := range map[string]error{
+		"holdfast: there is no service s":                 c.RemoveService(t.Context(), "s"),
+		"holdfast: there is no instance web":              c.SetPriority(t.Context(), "web", 5),
+		"holdfast: there is no service TCP 10.0.0.100:80": c.SetWeight(t.Context(), key, 5),
+	} {
+		if err == nil || err.Error() != want || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	service := holdfast.Service{Service: ipvs.Service{ServiceKey: ipvs.ServiceKey{Protocol: ipvs.TCP, Addr: netip.MustParseAddrPort("10.0.0.100:80")}}}
+	service.Servers = []holdfast.Server{{RealServer: ipvs.RealServer{Destination: ipvs.Destination{Addr: key.Addr, Weight: 1}}}}
+	if err := c.SetService(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	events := c.Subscribe(10)
+	for _, weight := range []int{5, -1} {
+		if err := c.SetWeight(t.Context(), key, weight); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{key.String() + " weight 5", key.String() + " weight reset"} {
+		for {
+			e, err := events.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind != holdfast.EventOverride {
+				continue
+			}
+			if e.Object != want {
+				t.Errorf("%s, want %s", e.Object, want)
+			}
+			break
+		}
+	}
+}

@@ -261,7 +261,7 @@ func (r *Router) Failover(name string) (err error) {
 		x := r.names[name]
 		switch {
 		case x == nil:
-			err = fmt.Errorf("vrrp: instance %s: %w", name, fs.ErrNotExist)
+			err = missing("vrrp: there is no instance " + name)
 		case x.machine.State() != Master:
 			err = fmt.Errorf("vrrp: instance %s is %v: only a MASTER can hand over", name, x.machine.State())
 		default:
@@ -372,3 +372,12 @@ func (r *Router) stop() {
 	}
 	r.readers.Wait()
 }
+
+// missing is an error about what is not there: fs.ErrNotExist, in other words than those of files.
+type missing string
+
+// Error implements error.
+func (m missing) Error() string { return string(m) }
+
+// Is makes it fs.ErrNotExist.
+func (m missing) Is(target error) bool { return target == fs.ErrNotExist }
