@@ -292,15 +292,18 @@ func (m *Monitor) start(t *task, now time.Time) {
 
 // ask asks a checker once. One that panics takes its server out, not the process down.
 func ask(ctx context.Context, c Checker) (report Report, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the check panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer survive(&err)
 	if r, ok := c.(Reporter); ok {
 		return r.Report(ctx)
 	}
 	return Report{}, c.Check(ctx)
+}
+
+// survive turns a panic into an error.
+func survive(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the check panicked: %v\n%s", p, debug.Stack())
+	}
 }
 
 // finish takes the result of a check.
@@ -316,7 +319,7 @@ func (m *Monitor) finish(r *run, result Result) {
 	m.unschedule(t)
 	t.run = nil
 	switch {
-	case m.running.Err() != nil || t.gone():
+	case m.running.Err() != nil || t.gone() || t.key.suspended:
 	case r.discard || r.stuck:
 		m.schedule(t, later(t.next, result.At))
 	default:
@@ -430,11 +433,17 @@ func (m *Monitor) watch(t *task) bool {
 	ctx, r.cancel = context.WithCancel(m.running)
 	t.run = r
 	m.runs.Go(func() {
-		err := w.Watch(ctx, func(report Report, err error) { m.told(r, report, err) })
+		err := listen(ctx, w, func(report Report, err error) { m.told(r, report, err) })
 		r.cancel()
 		m.unwatched(r, err)
 	})
 	return true
+}
+
+// listen lets a checker tell, and survives one that panics.
+func listen(ctx context.Context, w Watcher, tell func(Report, error)) (err error) {
+	defer survive(&err)
+	return w.Watch(ctx, tell)
 }
 
 // told takes what a Watcher tells.
@@ -463,7 +472,7 @@ func (m *Monitor) unwatched(r *run, err error) {
 	t.run = nil
 	now := time.Now()
 	switch {
-	case m.running.Err() != nil || t.gone():
+	case m.running.Err() != nil || t.gone() || t.key.suspended:
 	case r.discard:
 		m.schedule(t, now)
 	default:

@@ -33,7 +33,7 @@ func (s several) Check(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan error, len(s.checkers))
 	for _, c := range s.checkers {
-		go func() { results <- c.Check(ctx) }()
+		go func() { results <- checkOnce(ctx, c) }()
 	}
 	left, verdict := s.count(results)
 	cancel()
@@ -41,6 +41,12 @@ func (s several) Check(ctx context.Context) error {
 		<-results
 	}
 	return verdict
+}
+
+// checkOnce survives a checker that panics: it has a goroutine of its own.
+func checkOnce(ctx context.Context, c Checker) (err error) {
+	defer survive(&err)
+	return c.Check(ctx)
 }
 
 // count takes results until it is clear what they come to, and says how many are still to come.
