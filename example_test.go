@@ -114,3 +114,15 @@ func ExampleController_Subscribe() {
 	fmt.Println(e.Seq, e.Kind, e.Reason, err)
 	// Output: 1 apply 1 instances, 0 services and 0 others change <nil>
 }
+
+// All servers may be well while customers, who come by the virtual address, are cut off. A tracker without effects tells it.
+func ExampleTracker() {
+	virtual := netip.MustParseAddrPort("192.0.2.10:80")
+	front := holdfast.Tracker{Name: "web at its own address", Probe: check.Probe{
+		Checker: check.HTTP{Target: check.Target{Addr: virtual}, URLs: []check.URL{{Path: "/health"}}},
+		Policy:  check.Policy{DelayLoop: 2 * time.Second, Timeout: time.Second, Retry: 2},
+	}}
+	spec := holdfast.Spec{Trackers: []holdfast.Tracker{front}}
+	fmt.Println(spec.Validate())
+	// Output: <nil>
+}
