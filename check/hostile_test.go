@@ -14,17 +14,17 @@ import (
 // panicking is a Watcher that panics, each time that it is begun.
 type panicking struct{ check.CheckerFunc }
 
-func (panicking) Watch(context.Context, func(check.Report, error)) error { panic("oops") }
+func (panicking) Watch(context.Context, func(check.Report, error)) error { panic("oops\nagain") }
 
 // TestCheckersMayPanic: that takes their servers out, not the process down, wherever they run.
 func TestCheckersMayPanic(t *testing.T) {
-	oops := check.CheckerFunc(func(context.Context) error { panic("oops") })
+	oops := check.CheckerFunc(func(context.Context) error { panic("oops\nagain") })
 	for name, c := range map[string]check.Checker{"a checker": oops, "one of several": check.All(oops, oops), "a Watcher": panicking{oops}} {
 		synctest.Test(t, func(t *testing.T) {
 			m, _ := watch(t, check.Probe{ID: "a", Checker: c, Policy: check.Policy{DelayLoop: time.Second, Warmup: -1}})
 			time.Sleep(5 * time.Second)
 			s := m.Status()["a"]
-			if s.Up || s.Checks < 2 || s.Last.Err == nil || !strings.Contains(s.Last.Err.Error(), "the check panicked: oops") {
+			if s.Up || s.Checks < 2 || s.Last.Err == nil || !strings.Contains(s.Last.Err.Error(), "the check panicked: oops again") || strings.Contains(s.Last.Err.Error(), "\n") {
 				t.Errorf("%s: %+v", name, s)
 			}
 		})

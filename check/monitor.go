@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -302,8 +303,18 @@ func ask(ctx context.Context, c Checker) (report Report, err error) {
 // survive turns a panic into an error.
 func survive(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("the check panicked: %v\n%s", p, debug.Stack())
+		*err = panicked{p, debug.Stack()}
 	}
+}
+
+// panicked is a panic and where it was. What is told of it is one line.
+type panicked struct {
+	what  any
+	stack []byte
+}
+
+func (p panicked) Error() string {
+	return strings.Join(strings.Fields(fmt.Sprint("the check panicked: ", p.what)), " ")
 }
 
 // finish takes the result of a check.
@@ -387,6 +398,9 @@ func (m *Monitor) count(t *task, r Result) bool {
 	}
 	t.failures++
 	m.stats.Failures++
+	if p, ok := errors.AsType[panicked](r.Err); ok {
+		m.log.Error("check panicked", "probe", t.name(), "panic", p.what, "stack", string(p.stack))
+	}
 	for _, s := range t.sharers {
 		level := slog.LevelDebug
 		if s.probe.LogFailures && t.verdict.up {
