@@ -18,9 +18,9 @@ import (
 
 // TestChaos does to whole Routers what the simulation does to Machines, on a smaller scale: their hosts lose cables, links,
 // interfaces and addresses, configurations and health change, until a calm, in which there must be one holder. CHAOS_SEED=N
-// plays one of them again.
+// plays another of them.
 func TestChaos(t *testing.T) {
-	first, worlds := uint64(time.Now().UnixNano()), 24
+	first, worlds := uint64(1), 24
 	if raceDetector {
 		worlds = 6
 	}
