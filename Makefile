@@ -33,7 +33,7 @@ bin/staticcheck: tools/go.mod tools/go.sum
 test: setup build lint unit ## what CI runs
 
 unit:
-	@set -e; for m in $(MODULES); do echo "test $$m"; (cd $$m && go test -race -count=1 ./...); done
+	@set -e; for m in $(MODULES); do echo "test $$m"; (cd $$m && go test -race -count=1 -timeout 15m ./...); done
 	go test -count=1 -run TestSimulation ./vrrp
 
 sim: ## a million simulated router-hours of VRRP, 100 times what test does

@@ -35,6 +35,9 @@ var differs = map[string]string{
 	"url-options.conf":          "2.2.7 says nothing of unknown regex options",
 	"top-nul.conf":              "2.2.7 cuts the line at a NUL byte and says nothing",
 	"top-random.conf":           "2.2.7 takes any parameters of ${_RANDOM}",
+	"group-large.conf":          "a group with an error is not judged as a whole on top of it",
+	"vs-group.conf":             "an empty group is told where it is used",
+	"top-unknown-group.conf":    "keepalived logs an unknown group at run time only; a service that would not be there is an error",
 	"script-weight.conf":        "2.2.7 takes weights up to 254 and cuts others",
 }
 
