@@ -34,7 +34,7 @@ test: setup build lint unit ## what CI runs
 
 unit:
 	@set -e; for m in $(MODULES); do echo "test $$m"; (cd $$m && go test -race -count=1 -timeout 15m ./...); done
-	go test -count=1 -run TestSimulation ./vrrp
+	go test -count=1 -run 'TestSimulation|TestAnyOrderOfWishes' . ./vrrp
 
 sim: ## a million simulated router-hours of VRRP, 100 times what test does
 	go test -count=1 -timeout 6h -run TestSimulation ./vrrp -sim.hours 1000000 -v
