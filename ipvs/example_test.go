@@ -25,5 +25,5 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(r.Run(ctx)) // what others change is put right within a second
+	log.Fatal(r.Run(ctx)) // what others change is put right at the next look
 }
