@@ -175,7 +175,7 @@ func TestScheduling(t *testing.T) {
 		"vrrp_instance web {\n interface eth0\n virtual_router_id 51\n priority 200\n virtual_ipaddress { 10.9.0.100/24 }\n track_script { look }\n}\n")
 	p := startDirector(t, h, conf, "--ipvs", "none")
 	if strings.Contains(p.Output(), "scheduling of the process") {
-		t.Skipf("this kernel does not allow it:\n%s", p.Output())
+		lab.Missing(t, "this kernel does not allow it:\n%s", p.Output())
 	}
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
 	if err != nil || len(tasks) == 0 {
