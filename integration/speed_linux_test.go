@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -83,40 +82,6 @@ func (c *contender) reload(b *testing.B, every, weight int) time.Duration {
 	return c.until(b, from, weight)
 }
 
-// pids are the process and its children.
-func (c *contender) pids() (list []string) {
-	root := strconv.Itoa(c.process.PID())
-	list = append(list, root)
-	children, _ := os.ReadFile("/proc/" + root + "/task/" + root + "/children")
-	return append(list, strings.Fields(string(children))...)
-}
-
-// cpu is the processor time that it has had.
-func (c *contender) cpu() (total time.Duration) {
-	for _, pid := range c.pids() {
-		stat, err := os.ReadFile("/proc/" + pid + "/stat")
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		total += time.Duration(user+system) * 10 * time.Millisecond
-	}
-	return total
-}
-
-// memory is what it has in memory, in kB.
-func (c *contender) memory() (total int) {
-	for _, pid := range c.pids() {
-		status, _ := os.ReadFile("/proc/" + pid + "/status")
-		_, after, _ := strings.Cut(string(status), "VmRSS:")
-		n, _ := strconv.Atoi(strings.Fields(after + " 0")[0])
-		total += n
-	}
-	return total
-}
-
 // BenchmarkKernelReload compares director and keepalived, in turns in the same kernel: from the start to a complete table; from
 // SIGHUP to one changed weight, and to one in each tenth service, in the table; processor time of a reload that changes nothing,
 // and of ten idle seconds; memory.
@@ -153,22 +118,22 @@ func measure(b *testing.B, c *contender, sums map[string]float64) {
 	c.write(b, 0, 0)
 	c.start(b)
 	add("start-ms", ms(c.until(b, c.began, 1)))
-	add("start-cpu-ms", ms(c.cpu()))
+	add("start-cpu-ms", ms(usage(b, c.process).CPU))
 	time.Sleep(5 * time.Second)
-	before := c.cpu()
+	before := usage(b, c.process).CPU
 	time.Sleep(10 * time.Second)
-	add("idle-cpu-ms", ms(c.cpu()-before))
+	add("idle-cpu-ms", ms(usage(b, c.process).CPU-before))
 	add("one-ms", ms(c.reload(b, c.services+1, 2)))
 	time.Sleep(3 * time.Second)
 	add("tenth-ms", ms(c.reload(b, 10, 3)))
 	time.Sleep(3 * time.Second)
-	before = c.cpu()
+	before = usage(b, c.process).CPU
 	if err := c.process.Signal(syscall.SIGHUP); err != nil {
 		b.Fatal(err)
 	}
 	time.Sleep(5 * time.Second)
-	add("none-cpu-ms", ms(c.cpu()-before))
-	add("MB", float64(c.memory())/1024)
+	add("none-cpu-ms", ms(usage(b, c.process).CPU-before))
+	add("MB", float64(usage(b, c.process).Memory)/(1<<20))
 	if out := c.host.MustRun("ipvsadm", "-Ln"); strings.Count(out, "\n") < 5*c.services*99/100 { // keepalived may be at work on some
 		b.Fatalf("%s: the table has %d lines", c.name, strings.Count(out, "\n"))
 	}
