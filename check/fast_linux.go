@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-lb/holdfast/internal/due"
 )
 
 // engine makes the plain checks, TCP and HTTP that looks at no body, any number of them: on one thread, without a goroutine for
@@ -19,7 +21,7 @@ type engine struct {
 	file  *os.File        // the same, so that Go's own poller wakes us: a thread that waits would keep others from a processor
 	wait  syscall.RawConn // of file
 	event int             // eventfd, that wakes it
-	queue schedule
+	queue due.Queue[*task]
 	runs  map[int32]*run // by descriptor
 
 	buffer [16 << 10]byte
@@ -124,9 +126,7 @@ func (e *engine) advance(ctx context.Context, events []unix.EpollEvent) (sleep t
 	for i := range events {
 		e.happened(&events[i], now)
 	}
-	for len(e.queue) > 0 && !e.queue[0].due.After(now) {
-		t := e.queue[0]
-		e.queue.remove(t)
+	for t, ok := e.queue.Next(now); ok; t, ok = e.queue.Next(now) {
 		if t.run != nil {
 			e.fail(t.run, errTimedOut, now)
 			continue
@@ -136,8 +136,8 @@ func (e *engine) advance(ctx context.Context, events []unix.EpollEvent) (sleep t
 	}
 	e.m.startWaiting(now)
 	sleep = time.Hour
-	if len(e.queue) > 0 {
-		sleep = max(e.queue[0].due.Sub(now), 0)
+	if first, ok := e.queue.First(); ok {
+		sleep = max(first.Due().Sub(now), 0)
 	}
 	e.wakeAt = now.Add(sleep)
 	return sleep, true
@@ -234,7 +234,7 @@ func (e *engine) finish(r *run, result Result) {
 // drop gives a connection up.
 func (e *engine) drop(r *run) {
 	e.m.busy--
-	e.queue.remove(r.task)
+	e.queue.Remove(r.task)
 	r.task.run = nil
 	e.hangUp(r)
 }

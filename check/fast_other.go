@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/due"
 )
 
 // engine is not there on this system: every check has a goroutine.
 type engine struct {
-	queue  schedule
+	queue  due.Queue[*task]
 	wakeAt time.Time
 	awake  bool
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/due"
 	"github.com/holdfast-lb/holdfast/internal/serial"
 )
 
@@ -55,7 +56,7 @@ type Monitor struct {
 	tasks   map[taskKey]*task
 	closers map[any]*closer
 	round   int // counts calls of Set
-	queue   schedule
+	queue   due.Queue[*task]
 	waiting []*task         // due, and waiting for a slot
 	running context.Context // nil before Run
 	wakeAt  time.Time       // when the loop will look by itself
@@ -175,18 +176,17 @@ func (m *Monitor) onGrid(from time.Time, delay time.Duration) time.Time {
 }
 
 // schedule makes a task due at a time: to start, or while it runs to be looked after.
-func (m *Monitor) schedule(t *task, due time.Time) {
-	t.due = due
+func (m *Monitor) schedule(t *task, at time.Time) {
 	if e := m.engineOf(t); e != nil {
-		e.queue.put(t)
-		if !e.awake && t.due.Before(e.wakeAt) {
-			e.wakeAt = t.due // once is enough
+		e.queue.Put(t, at)
+		if !e.awake && at.Before(e.wakeAt) {
+			e.wakeAt = at // once is enough
 			e.wake()
 		}
 		return
 	}
-	m.queue.put(t)
-	if t.due.Before(m.wakeAt) {
+	m.queue.Put(t, at)
+	if at.Before(m.wakeAt) {
 		m.poke()
 	}
 }
@@ -212,10 +212,10 @@ func (m *Monitor) engineOf(t *task) *engine {
 // unschedule takes a task out of the schedule.
 func (m *Monitor) unschedule(t *task) {
 	if t.fast && m.engine != nil {
-		m.engine.queue.remove(t)
+		m.engine.queue.Remove(t)
 		return
 	}
-	m.queue.remove(t)
+	m.queue.Remove(t)
 }
 
 // advance does what is due and says how long the loop may sleep.
@@ -223,9 +223,7 @@ func (m *Monitor) advance() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	for len(m.queue) > 0 && !m.queue[0].due.After(now) {
-		t := m.queue[0]
-		m.queue.remove(t)
+	for t, ok := m.queue.Next(now); ok; t, ok = m.queue.Next(now) {
 		switch {
 		case t.run != nil:
 			m.stuck(t, now)
@@ -237,8 +235,8 @@ func (m *Monitor) advance() time.Duration {
 	}
 	m.startWaiting(now)
 	sleep := time.Hour
-	if len(m.queue) > 0 {
-		sleep = m.queue[0].due.Sub(now)
+	if first, ok := m.queue.First(); ok {
+		sleep = first.Due().Sub(now)
 	}
 	m.wakeAt = now.Add(sleep)
 	return sleep
@@ -272,7 +270,7 @@ type run struct {
 }
 
 func (m *Monitor) start(t *task, now time.Time) {
-	t.late = m.lateBy(m.log, now.Sub(t.due), now, len(m.waiting))
+	t.late = m.lateBy(m.log, now.Sub(t.Due()), now, len(m.waiting))
 	if e := m.engineOf(t); e != nil {
 		e.start(t, now)
 		return

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/holdfast-lb/holdfast/internal/due"
 )
 
 // taskKey is what probes that share one check have in common.
@@ -18,6 +20,8 @@ type taskKey struct {
 
 // task is a check that one probe asked for, or several.
 type task struct {
+	due.Slot // in the schedule
+
 	key     taskKey
 	checker Checker
 	sharers []*sharer // none once it is no longer wished for
@@ -29,8 +33,6 @@ type task struct {
 	checks   uint64
 	failures uint64
 
-	due   time.Time
-	index int           // in the schedule, -1 when it is not in it
 	fast  bool          // it is for the engine
 	waits bool          // it is in the list of those who wait for a slot
 	late  time.Duration // of the latest start
@@ -291,7 +293,7 @@ func (m *Monitor) attach(s *sharer, t *task, before verdict) {
 
 // create makes a task for a probe, which brings along what it knows.
 func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
-	t := &task{key: key, checker: s.probe.Checker, fast: fast(s.probe.Checker), index: -1, since: now}
+	t := &task{key: key, checker: s.probe.Checker, fast: fast(s.probe.Checker), since: now}
 	t.verdict = verdict{up: !key.alpha, decide: m.running == nil}
 	old := s.task
 	if old != nil {
@@ -304,8 +306,8 @@ func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
 	s.task, t.sharers = t, []*sharer{s}
 	m.tasks[key] = t
 	m.use(t, 1)
-	if old != nil && old.key.question == key.question && !key.suspended && old.index >= 0 {
-		m.schedule(t, earlier(old.due, now.Add(key.policy.delayLoop())))
+	if old != nil && old.key.question == key.question && !key.suspended && old.Queued() {
+		m.schedule(t, earlier(old.Due(), now.Add(key.policy.delayLoop())))
 		return
 	}
 	m.first(t, now)
@@ -333,8 +335,8 @@ func (m *Monitor) change(t *task, key taskKey, checker Checker, now time.Time) {
 	switch {
 	case another || before.suspended != key.suspended:
 		m.again(t, now)
-	case t.run == nil && t.index >= 0:
-		m.schedule(t, earlier(t.due, now.Add(key.policy.delayLoop())))
+	case t.run == nil && t.Queued():
+		m.schedule(t, earlier(t.Due(), now.Add(key.policy.delayLoop())))
 	}
 }
 

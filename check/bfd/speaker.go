@@ -1,7 +1,6 @@
 package bfd
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-lb/holdfast/internal/due"
 	"github.com/holdfast-lb/holdfast/internal/serial"
 )
 
@@ -38,7 +38,7 @@ type Speaker struct {
 	order     []*speaking
 	byName    map[string]*speaking
 	byDiscr   map[uint32]*speaking
-	due       timers
+	timers    due.Queue[*speaking]
 	hearing   map[kind]func()            // stops listening
 	followers map[string][]chan struct{} // by name of the session
 	running   bool
@@ -49,6 +49,7 @@ type Speaker struct {
 // speaking is a session at work.
 type speaking struct {
 	Session
+	due.Slot
 	machine *Machine
 	out     sender // nil while it could not be opened
 	port    uint16 // that it sends from, once it has one
@@ -56,8 +57,6 @@ type speaking struct {
 	stats   Stats
 	next    uint32 // sequence of the next signed packet
 	window  window
-	index   int // in the timers, -1 when it has none
-	at      time.Time
 }
 
 // wire is where packets go. [hostWire] is the real one.
@@ -181,7 +180,7 @@ func (s *Speaker) begin(now time.Time, wish Session) *speaking {
 	if err != nil {
 		panic("bfd: " + err.Error()) // it was validated
 	}
-	x := &speaking{Session: wish, machine: machine, since: now, next: s.rand.Uint32(), index: -1}
+	x := &speaking{Session: wish, machine: machine, since: now, next: s.rand.Uint32()}
 	s.byDiscr[mine] = x
 	if s.running {
 		s.schedule(x)
@@ -195,9 +194,7 @@ func (s *Speaker) end(now time.Time, x *speaking) {
 		s.step(now, x, Leave{})
 	}
 	delete(s.byDiscr, x.machine.mine)
-	if x.index >= 0 {
-		heap.Remove(&s.due, x.index)
-	}
+	s.timers.Remove(x)
 	if x.out != nil {
 		x.out.close()
 	}
@@ -306,20 +303,20 @@ func (s *Speaker) runDue() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if !s.excused && len(s.due) > 0 && now.Sub(s.due[0].at) > late {
+	if first, ok := s.timers.First(); ok && !s.excused && now.Sub(first.Due()) > late {
 		s.excused = true
 		return late
 	}
 	s.excused = false
-	for len(s.due) > 0 && !s.due[0].at.After(now) {
-		s.step(now, s.due[0], Timeout{})
+	for x, ok := s.timers.Next(now); ok; x, ok = s.timers.Next(now) {
+		s.step(now, x, Timeout{})
 	}
 	if !s.deafUntil.IsZero() && !now.Before(s.deafUntil) {
 		_ = s.listen(now) // it was told when it began
 	}
 	next := now.Add(time.Hour)
-	if len(s.due) > 0 {
-		next = s.due[0].at
+	if first, ok := s.timers.First(); ok {
+		next = first.Due()
 	}
 	if !s.deafUntil.IsZero() && s.deafUntil.Before(next) {
 		next = s.deafUntil
@@ -350,14 +347,10 @@ func (s *Speaker) step(now time.Time, x *speaking, ev Event) {
 // schedule brings the session's timer up to date.
 func (s *Speaker) schedule(x *speaking) {
 	at, has := x.machine.Deadline()
-	x.at = at
-	switch {
-	case has && x.index < 0:
-		heap.Push(&s.due, x)
-	case has:
-		heap.Fix(&s.due, x.index)
-	case x.index >= 0:
-		heap.Remove(&s.due, x.index)
+	if has {
+		s.timers.Put(x, at)
+	} else {
+		s.timers.Remove(x)
 	}
 }
 
@@ -547,29 +540,4 @@ func (x *speaking) status() Status {
 		Session: x.Session.clone(), State: m.state, Since: x.since, Alive: m.alive, Remote: m.remote, Diag: m.diag,
 		Transmission: m.Transmission(), Detection: m.Detection(), Stats: x.stats,
 	}
-}
-
-// timers is a heap of sessions by the time at which they are due.
-type timers []*speaking
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
-}
-
-func (t *timers) Push(x any) {
-	s := x.(*speaking)
-	s.index = len(*t)
-	*t = append(*t, s)
-}
-
-func (t *timers) Pop() any {
-	old := *t
-	s := old[len(old)-1]
-	old[len(old)-1] = nil
-	*t = old[:len(old)-1]
-	s.index = -1
-	return s
 }
