@@ -40,7 +40,9 @@ func newDecoder(name string) *decoder {
 }
 
 // top takes a complete statement of the top level.
-func (d *decoder) top(n *Node) { decodeStatement(d, theSchema().blocks[""], n, d.cfg, topKeywords) }
+func (d *decoder) top(n *Node) {
+	decodeStatement(d, theSchema().blocks[""], n, nil, d.cfg, topKeywords)
+}
 
 // finish is for what only the whole file shows.
 func (d *decoder) finish() {
@@ -61,13 +63,14 @@ type setter[T any] func(d *decoder, n *Node, into *T)
 
 // decodeBlock takes every statement of a block.
 func decodeBlock[T any](d *decoder, b *block, nodes []*Node, into *T, table map[string]setter[T]) {
-	for _, n := range nodes {
-		decodeStatement(d, b, n, into, table)
+	for i, n := range nodes {
+		decodeStatement(d, b, n, nodes[:i], into, table)
 	}
 }
 
-// decodeStatement looks a statement up, reads its first value, and decodes it when it is effective.
-func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[string]setter[T]) {
+// decodeStatement looks a statement up, reads its first value, and decodes it when it is effective. before are the statements of
+// the block that stand above it.
+func decodeStatement[T any](d *decoder, b *block, n *Node, before []*Node, into *T, table map[string]setter[T]) {
 	if len(n.Words) == 0 {
 		return
 	}
@@ -91,7 +94,10 @@ func decodeStatement[T any](d *decoder, b *block, n *Node, into *T, table map[st
 		}
 		return
 	}
-	n.keyword = k
+	n.keyword, n.read = k, true
+	if d.superseded(k, n, before) {
+		return
+	}
 	if n.Comment != "" {
 		d.cfg.ignore(n.Pos, n.Comment)
 	}
@@ -207,6 +213,9 @@ func (d *decoder) complete(k *Keyword, n *Node) bool {
 			d.errorf(w.Pos, "placeholder", "replace it by a value", "the placeholder %s stands in place of a value of %s", quoted(w.Text), k.Name)
 			return false
 		}
+	}
+	if (k.Kind == "block" || k.Kind == "list") && k.Type == "none" && len(n.Words) > 1 {
+		d.warnf(n.Words[1].Pos, "extra-value", "remove it", "%s is followed by %s, which means nothing there", k.Name, quoted(n.Words[1].Text))
 	}
 	if len(n.Words) == 1 && k.needsValue() {
 		d.errorf(n.Pos, "missing-value", k.Name+" "+k.Arguments, "%s has no value", k.Name)

@@ -54,8 +54,8 @@ func decodeVMAC(d *decoder, n *Node, v *VRRPInstance) {
 }
 
 func (d *decoder) linkName(w Word) string {
-	if len(w.Text) > 15 {
-		d.bad(w, "an interface name of at most 15 characters")
+	if len(w.Text) > 15 || strings.ContainsAny(w.Text, ":/ \t") {
+		d.bad(w, "an interface name of at most 15 characters, without : / and blanks")
 		return ""
 	}
 	return w.Text
@@ -97,6 +97,9 @@ func (d *decoder) validateVMAC(v *VRRPInstance) {
 	if v.Strict && v.VMACXmitBase {
 		d.warnf(v.Pos, "vmac-strict", "remove it", "instance %s: vmac_xmit_base is ignored in strict mode", v.Name)
 		v.VMACXmitBase = false
+	}
+	if v.VMACXmitBase && !v.VMAC {
+		d.warnf(v.Pos, "no-effect", "add use_vmac, or remove it", "instance %s: vmac_xmit_base has no effect without use_vmac", v.Name)
 	}
 	if v.IPVLAN && v.VMAC {
 		d.errorf(v.Pos, "vmac-ipvlan", "use one of them", "instance %s has both use_vmac and use_ipvlan", v.Name)

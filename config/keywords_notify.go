@@ -18,17 +18,11 @@ func addNotification[T any](table map[string]setter[T], of func(*T) *Notificatio
 	}
 }
 
-// add takes the first program of each kind, as keepalived does.
 func (n *Notification) add(d *decoder, node *Node) {
-	name := node.Keyword()
-	if _, there := n.Programs[name]; there {
-		d.warnf(node.Pos, "twice", "remove one", "%s is there twice; the first counts", name)
-		return
-	}
 	if n.Programs == nil {
 		n.Programs = make(map[string]Command)
 	}
-	n.Programs[name] = d.command(node)
+	n.Programs[node.Keyword()] = d.command(node)
 }
 
 // command reads COMMAND [USER [GROUP]]. The command is one word, which may be quoted.

@@ -62,6 +62,7 @@ var ruleCases = []struct{ code, bad, good string }{
 	{"pass-in-clear", inst("authentication {\n auth_type PASS\n auth_pass a\n }"), inst("")},
 	{"slow-failover", inst("advert_int 5"), inst("advert_int 1")},
 	{"unicast-without-source", inst("unicast_peer {\n 10.0.0.8\n }"), inst("unicast_src_ip 10.0.0.7\n unicast_peer {\n 10.0.0.8\n }")},
+	{"loopback", edit(inst(""), "eth0", "lo"), edit(inst("unicast_peer {\n 10.0.0.8\n }"), "eth0", "lo")},
 	{"ipv6-link-local", edit(inst(""), "10.0.0.1", "2001:db8::1"), edit(inst(""), "10.0.0.1", "fe80::1\n 2001:db8::1")},
 	{"address-twice", inst("") + edit(edit(inst(""), " A ", " B "), "_id 5", "_id 6"), inst("") + edit(edit(edit(inst(""), " A ", " B "), "_id 5", "_id 6"), "10.0.0.1", "10.0.0.2")},
 	{"late-globals", inst("") + "global_defs {\n}\n", "global_defs {\n}\n" + inst("")},

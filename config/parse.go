@@ -28,6 +28,7 @@ type Node struct {
 	Comment string
 
 	keyword *Keyword // nil when it is not known, or when it is an entry of a list
+	read    bool     // its first value has been read, without an error
 }
 
 // Word is one word of a statement.

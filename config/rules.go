@@ -370,6 +370,16 @@ var lintRules = []Rule{
 		},
 	},
 	{
+		Code: "loopback", Severity: Warning,
+		Why: "Adverts by multicast on the loopback interface reach nobody: every router believes that it is alone, and all hold the addresses. keepalived takes the instance as one without an interface.",
+		Fix: "name the interface to the other routers",
+		instance: func(l *linter, v *VRRPInstance) {
+			if v.Interface == "lo" && len(v.UnicastPeers) == 0 {
+				l.say(v.Pos, "instance %s is on lo, where nobody hears it", v.Name)
+			}
+		},
+	},
+	{
 		Code: "ipv6-link-local", Severity: Note,
 		Why: "RFC 9568, Section 5.2.9, wants a link-local address first among the virtual addresses of an IPv6 instance: hosts use it as the router's.",
 		Fix: "put an address of fe80::/10 first",

@@ -85,8 +85,11 @@ func (d *decoder) trackWeight(words []Word, most int64) (weight int, reverse, ok
 
 func checkInitFile(d *decoder, n *Node) {
 	for _, w := range n.Values() {
-		if w.Text != "overwrite" {
-			d.integer(w, -1<<31, 1<<31-1)
+		if w.Text == "overwrite" {
+			continue
+		}
+		if v, ok := d.integer(w, -1<<31, 1<<31-1); ok && (v < -254 || v > 254) {
+			d.warnf(w.Pos, "beyond-weight", "use -254 to 254", "init_file: %d is beyond what a priority can be moved by", v)
 		}
 	}
 }

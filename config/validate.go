@@ -67,6 +67,7 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 	d.validateAddresses(v)
 	d.validateVMAC(v)
 	d.validateStrict(v)
+	d.validateUnicast(v)
 	d.validateTimes(v)
 	d.validateAuth(v)
 	d.validateHMAC(v)
@@ -80,6 +81,14 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 		v.PreemptDelay = 0
 	}
 	d.validateExpired(v)
+}
+
+// validateUnicast tells of an instance that speaks of unicast and names no peer: it goes on by multicast.
+func (d *decoder) validateUnicast(v *VRRPInstance) {
+	if len(v.UnicastPeers) == 0 && !v.FaultNoPeer && (v.UnicastSource.IsValid() || v.CheckUnicastSource || v.UnicastTTL > 0) {
+		d.warnf(v.Pos, "no-peers", "add unicast_peer { ADDRESS }, or remove what speaks of unicast",
+			"instance %s has no unicast_peer: its adverts go by multicast", v.Name)
+	}
 }
 
 func unicast(v *VRRPInstance) bool { return len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid() }
@@ -268,6 +277,9 @@ func (d *decoder) validateServer(v *VirtualServer) {
 		kept = append(kept, r)
 	}
 	v.RealServers = kept
+	if s := v.SorryServer; s != nil {
+		d.validateFamily(v, s, s.Pos, "sorry_server")
+	}
 	d.validateQuorum(v)
 }
 
@@ -300,11 +312,16 @@ func (d *decoder) validateQuorum(v *VirtualServer) {
 }
 
 func (d *decoder) validateReal(v *VirtualServer, r *RealServer) {
-	if r.Method != "TUN" && v.hasFamily(!r.Addr.Addr().Is6()) {
-		d.errorf(r.end, "family-clash", "", "real_server %v is not of the family of virtual_server %s", r.Addr, v)
-	}
+	d.validateFamily(v, r, r.end, "real_server")
 	for _, c := range r.Checks {
 		d.validateCheck(c)
+	}
+}
+
+// validateFamily refuses what could not be forwarded to: only a tunnel leads from one family to the other.
+func (d *decoder) validateFamily(v *VirtualServer, r *RealServer, at Pos, kind string) {
+	if r.Method != "TUN" && v.hasFamily(!r.Addr.Addr().Is6()) {
+		d.errorf(at, "family-clash", "", "%s %v is not of the family of virtual_server %s", kind, r.Addr, v)
 	}
 }
 
