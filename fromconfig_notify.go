@@ -106,7 +106,7 @@ func programOf(c *config.Command, g *config.Global) *Program {
 }
 
 func fifoOf(f *config.FIFO, g *config.Global, instances, services bool) []FIFO {
-	if f == nil {
+	if f == nil || f.Path == "" {
 		return nil
 	}
 	one := FIFO{Path: f.Path, User: f.User, Group: f.Group, Instances: instances, Services: services}

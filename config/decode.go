@@ -214,9 +214,7 @@ func (d *decoder) complete(k *Keyword, n *Node) bool {
 			return false
 		}
 	}
-	if (k.Kind == "block" || k.Kind == "list") && k.Type == "none" && len(n.Words) > 1 {
-		d.warnf(n.Words[1].Pos, "extra-value", "remove it", "%s is followed by %s, which means nothing there", k.Name, quoted(n.Words[1].Text))
-	}
+	d.spare(k, n)
 	if len(n.Words) == 1 && k.needsValue() {
 		d.errorf(n.Pos, "missing-value", k.Name+" "+k.Arguments, "%s has no value", k.Name)
 		return false
@@ -226,6 +224,34 @@ func (d *decoder) complete(k *Keyword, n *Node) bool {
 		return false
 	}
 	return true
+}
+
+// spare tells of a word that nothing reads. Behind a flag it may well have been meant to turn it off.
+func (d *decoder) spare(k *Keyword, n *Node) {
+	most, limited := k.mostValues()
+	if !limited || len(n.Words) <= 1+most {
+		return
+	}
+	if w := n.Words[1+most]; k.Kind == "value" && most == 0 {
+		d.warnf(w.Pos, "extra-value", "remove it, or the line if it is not meant to be on", "%s takes no value: it is on, also with %s behind it", k.Name, quoted(w.Text))
+	} else {
+		d.warnf(w.Pos, "extra-value", "remove it", "%s is followed by %s, which means nothing there", k.Name, quoted(w.Text))
+	}
+}
+
+// mostValues is how many values are read at most, where that is limited.
+func (k *Keyword) mostValues() (most int, limited bool) {
+	switch k.Type {
+	case "none":
+		return 0, true
+	case "bool", "uint", "int", "secs", "millis", "addr", "word", "iword", "name":
+		return 1, true
+	case "text":
+		return 1, !strings.Contains(k.Arguments, " ")
+	case "special":
+		return 2, k.Name == "virtual_server" || k.Name == "real_server" || k.Name == "sorry_server"
+	}
+	return 0, false
 }
 
 func (k *Keyword) needsValue() bool {

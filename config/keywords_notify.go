@@ -168,7 +168,7 @@ func (d *decoder) resolveFIFO(f *FIFO) {
 	f.Script.resolve(&d.cfg.Global)
 	switch {
 	case f.Path == "":
-		d.errorf(f.Pos, "missing-keyword", "name the pipe that it reads", "a script that reads a FIFO, and no FIFO")
+		d.warnf(f.Pos, "missing-keyword", "name the pipe that it reads", "a script that reads a FIFO, and no FIFO")
 	case f.Path[0] != '/':
 		d.errorf(f.Pos, "bad-value", "write it from the root on", "%s is no absolute path of a FIFO", quoted(f.Path))
 	}

@@ -42,6 +42,9 @@ func initTable() {
 
 func decodeTimeouts(d *decoder, n *Node, g *Global) {
 	words := n.Values()
+	if len(words) == 0 {
+		d.warnf(n.Pos, "missing-value", "lvs_timeouts [tcp N] [tcpfin N] [udp N]", "lvs_timeouts says nothing")
+	}
 	for i := 0; i < len(words); i += 2 {
 		kind, ok := d.oneOf(words[i], []string{"tcp", "tcpfin", "udp"})
 		if !ok {
