@@ -22,8 +22,9 @@ type port struct {
 	index   int   // of the link that conn was opened on
 	err     error // why conn is nil
 	runners []*runner
-	owner   [256]*runner // by VRID; of several unicast ones, the first
-	peers   map[peerKey]*runner
+	guests  []*runner // of the twin: they only want to know who is configured otherwise
+	own     table     // of runners
+	strange table     // of guests
 	rate    rate
 	stale   bool // the tables are to be made anew
 	out     []outgoing
@@ -42,11 +43,12 @@ type outgoing struct {
 }
 
 // port is the socket that an instance belongs to.
-func (r *Router) port(x *runner) *port {
-	key := x.in.socket(x.transmit())
+func (r *Router) port(x *runner) *port { return r.portOf(x.in.socket(x.transmit())) }
+
+func (r *Router) portOf(key Socket) *port {
 	p, ok := r.ports[key]
 	if !ok {
-		p = &port{key: key, link: r.link(key.Interface), peers: make(map[peerKey]*runner)}
+		p = &port{key: key, link: r.link(key.Interface)}
 		r.ports[key] = p
 	}
 	return p
@@ -75,16 +77,8 @@ func (r *Router) stale(p *port) {
 // reindex makes the tables by which packets find their instance.
 func (p *port) reindex() {
 	p.stale = false
-	clear(p.owner[:])
-	clear(p.peers)
-	for _, x := range p.runners {
-		if p.owner[x.in.VRID] == nil {
-			p.owner[x.in.VRID] = x
-		}
-		for _, peer := range x.in.Peers {
-			p.peers[peerKey{peer.Addr, x.in.VRID}] = x
-		}
-	}
+	p.own.index(p.runners)
+	p.strange.index(p.guests)
 	p.listen()
 }
 
@@ -97,10 +91,13 @@ func (p *port) listen() {
 		return
 	}
 	var vrids [256]bool
-	wanted, asked := len(p.runners)*bufferPerInstance, 0
+	wanted, asked := (len(p.runners)+len(p.guests))*bufferPerInstance, 0
 	for _, x := range p.runners {
 		vrids[x.in.VRID] = true
 		asked += x.in.ReceiveBuffer
+	}
+	for _, x := range p.guests {
+		vrids[x.in.VRID] = true
 	}
 	if asked == 0 {
 		asked = max(wanted, bufferAtLeast)
@@ -109,12 +106,12 @@ func (p *port) listen() {
 }
 
 // find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
-// the first one's.
+// the first one's. What is none of ours may be what a guest wants to know of.
 func (p *port) find(src netip.Addr, vrid uint8) *runner {
-	if x := p.peers[peerKey{src, vrid}]; x != nil {
+	if x := p.own.find(src, vrid); x != nil {
 		return x
 	}
-	return p.owner[vrid]
+	return p.strange.find(src, vrid)
 }
 
 // open opens the socket unless there is one on this very link.
@@ -203,6 +200,7 @@ func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
 		p.close()
 		p.err = err
 		r.lookAgain(now, p.runners...)
+		r.lookAgain(now, p.guests...)
 		return false
 	}
 	p.rate.add(now, n)
@@ -214,7 +212,10 @@ func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
 
 func (r *Router) receive(now time.Time, p *port, packet *Packet) {
 	message, ah := packet.Message, []byte(nil)
-	if packet.Protocol == protocolAH && len(message) >= ahLen {
+	if packet.Protocol == protocolAH {
+		if len(message) < ahLen || message[0] != Protocol {
+			return // AH of something else
+		}
 		ah, message = message[:ahLen], message[ahLen:]
 	}
 	if len(message) < 2 {
@@ -229,7 +230,10 @@ func (r *Router) receive(now time.Time, p *port, packet *Packet) {
 	if err == nil {
 		err = r.advert.Validate(&x.in, packet.Src, packet.Dst, packet.TTL)
 	}
-	if err == nil && packet.Src != x.source {
+	switch {
+	case err == nil && x.port != p:
+		err = &packetError{ErrAuthMismatch, "%v, want %v", r.advert.AuthType, x.in.AuthType}
+	case err == nil && packet.Src != x.source:
 		err = x.writer.auth.authenticate(now, &r.advert, message, ah, packet)
 	}
 	if err != nil {
@@ -441,6 +445,7 @@ func (r *Router) join(x *runner) {
 	r.nameVMACs(x)
 	x.home, x.port = r.link(x.in.Interface), r.port(x)
 	x.port.runners = append(x.port.runners, x)
+	r.overhear(x)
 	r.names[x.in.String()] = x
 	r.machines[x.machine] = x
 	r.regroup = r.regroup || x.in.Sync != ""
@@ -464,8 +469,12 @@ func (r *Router) join(x *runner) {
 
 // leave undoes join.
 func (r *Router) leave(x *runner) {
-	p := x.port
-	p.runners = cut(p.runners, x)
+	x.port.runners = cut(x.port.runners, x)
+	r.stale(x.port)
+	if x.twin != nil {
+		x.twin.guests = cut(x.twin.guests, x)
+		r.stale(x.twin)
+	}
 	if r.names[x.in.String()] == x {
 		delete(r.names, x.in.String())
 	}
@@ -487,7 +496,6 @@ func (r *Router) leave(x *runner) {
 		l.users = cut(l.users, x)
 	}
 	x.links = nil
-	r.stale(p)
 }
 
 // detach forgets an instance that has left.
@@ -497,10 +505,7 @@ func (r *Router) detach(x *runner) {
 	r.dropVMACs(x, x.vlinks)
 	x.gone = true
 	r.timers.remove(x)
-	if p := x.port; len(p.runners) == 0 {
-		delete(r.ports, p.key)
-		r.after(nil, p.close) // what it said last leaves first
-	}
+	r.abandon(x.port, x.twin)
 }
 
 func cut(list []*runner, x *runner) []*runner {
@@ -512,7 +517,7 @@ func cut(list []*runner, x *runner) []*runner {
 
 // change brings a running instance to its new wish.
 func (r *Router) change(now time.Time, x *runner, in Instance) {
-	old, oldPort := x.holdings(), x.port
+	old, oldPort, oldTwin := x.holdings(), x.port, x.twin
 	refused := x.refused(old.Addrs)
 	oldLinks := x.vlinks
 	r.promote(x, false)
@@ -526,10 +531,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	}
 	r.join(x)
 	r.dropVMACs(x, x.keepLinks(oldLinks))
-	if len(oldPort.runners) == 0 {
-		delete(r.ports, oldPort.key)
-		r.after(nil, oldPort.close)
-	}
+	r.abandon(oldPort, oldTwin)
 	r.look(x)
 	if !r.running {
 		return

@@ -338,6 +338,9 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 	switch {
 	case errors.Is(l.err, fs.ErrNotExist):
 		p.close()
+		if x.twin != nil {
+			x.twin.close()
+		}
 		return netip.Addr{}, fmt.Sprintf("interface %s does not exist", l.name)
 	case l.err != nil:
 		return netip.Addr{}, fmt.Sprintf("interface %s: %v", l.name, l.err)
@@ -360,6 +363,7 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 		r.lookAgain(now, x)
 		return source, fmt.Sprintf("interface %s: %v", l.name, err)
 	}
+	r.openTwin(now, x)
 	r.promote(x, true)
 	return source, ""
 }

@@ -14,6 +14,7 @@ type runner struct {
 	machine    *Machine
 	group      Group // of the sync group, itself included
 	port       *port
+	twin       *port  // where the other protocol of version 2 is heard, nil without one
 	home       *link  // of its interface; its worker does the slow work
 	device     string // the link of its addresses
 	vlinks     []*vlink
