@@ -63,30 +63,50 @@ func (p *Pool) Validate() error {
 	if p.Hysteresis < 0 || p.Hysteresis >= p.quorum() {
 		errs = append(errs, fmt.Errorf("ipvs: service %v: hysteresis %d: must be below quorum %d", p.keys()[0], p.Hysteresis, p.quorum()))
 	}
-	servers := make(map[netip.AddrPort]bool, len(p.Servers))
-	for _, s := range p.Servers {
-		if servers[s.Addr] {
-			errs = append(errs, fmt.Errorf("ipvs: service %v: server %v is there twice", p.keys()[0], s.Addr))
-		}
-		servers[s.Addr] = true
+	if i := p.twice(); i >= 0 {
+		errs = append(errs, fmt.Errorf("ipvs: service %v: server %v is there twice", p.keys()[0], p.Servers[i].Addr))
 	}
 	seen := make(map[ServiceKey]bool, len(p.Keys))
+	room := make([]Destination, 0, len(p.Servers)+1)
 	for _, key := range p.keys() {
 		if seen[key] {
 			errs = append(errs, fmt.Errorf("ipvs: service %v is there twice in one pool", key))
 		}
 		seen[key] = true
-		all := p.everything(key)
+		all := p.everything(key, room)
 		errs = append(errs, all.Validate())
 	}
 	return errors.Join(errs...)
 }
 
-// everything is an entry with all that could ever be behind it.
-func (p *Pool) everything(key ServiceKey) Service {
+// twice is the index of a server whose address is that of one before it, or -1.
+func (p *Pool) twice() int {
+	if len(p.Servers) <= few {
+		for i := range p.Servers {
+			for j := range i {
+				if p.Servers[i].Addr == p.Servers[j].Addr {
+					return i
+				}
+			}
+		}
+		return -1
+	}
+	seen := make(map[netip.AddrPort]bool, len(p.Servers))
+	for i := range p.Servers {
+		if seen[p.Servers[i].Addr] {
+			return i
+		}
+		seen[p.Servers[i].Addr] = true
+	}
+	return -1
+}
+
+// everything is an entry with all that could ever be behind it, in room.
+func (p *Pool) everything(key ServiceKey, room []Destination) Service {
 	s := p.entry(key)
-	for _, server := range p.Servers {
-		s.Destinations = merge(s.Destinations, server.Destination.Behind(key))
+	s.Destinations = room
+	for i := range p.Servers {
+		s.Destinations = merge(s.Destinations, p.Servers[i].Destination.Behind(key))
 	}
 	if p.Sorry != nil {
 		s.Destinations = merge(s.Destinations, p.Sorry.Destination.Behind(key))
@@ -108,9 +128,14 @@ func (p *Pool) Want(health []Health, had bool) (services []Service, quorum bool)
 	quorum = p.hasQuorum(p.LiveWeight(health), had)
 	serving := p.serving(health, !quorum && p.Sorry != nil)
 	services = make([]Service, 0, max(len(p.Keys), 1))
-	for _, key := range p.keys() {
+	keys := p.keys()
+	for i, key := range keys {
 		s := p.entry(key)
-		s.Destinations = make([]Destination, 0, len(serving))
+		if i < len(keys)-1 {
+			s.Destinations = make([]Destination, 0, len(serving))
+		} else {
+			s.Destinations = serving[:0] // the last one may have the list itself
+		}
 		for _, d := range serving {
 			s.Destinations = merge(s.Destinations, d.Behind(key))
 		}

@@ -364,6 +364,14 @@ func (r *Reconciler) settle(ctx context.Context, some []*entry) (Plan, error) {
 
 // planOf is what is to be done about entries, and for which. Services go last.
 func planOf(some []*entry) (plan Plan, changed, goes []*entry) {
+	size, news := 0, 0
+	for _, e := range some {
+		if e.want != nil && e.have == nil {
+			news++
+			size += 1 + len(e.want.Destinations)
+		}
+	}
+	plan, changed = make(Plan, 0, size), make([]*entry, 0, news)
 	for _, e := range some {
 		if e.want == nil {
 			continue
