@@ -188,7 +188,7 @@ func (e *engine) start(t *task, now time.Time) {
 	r := &run{task: t, checker: t.checker, began: now, fd: -1}
 	t.run = r
 	e.m.busy++
-	e.m.schedule(t, now.Add(t.key.policy.timeout()))
+	e.m.schedule(t, now.Add(t.policy().timeout()))
 	switch c := t.checker.(type) {
 	case TCP:
 		e.connect(r, c.Target, unix.EPOLLOUT|unix.EPOLLONESHOT, now)

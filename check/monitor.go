@@ -149,8 +149,8 @@ func (m *Monitor) first(t *task, now time.Time) {
 	}
 	_, watches := t.checker.(Watcher)
 	due := now
-	if !t.key.policy.AtOnce && !watches {
-		due = m.onGrid(now, startDelay+m.random(t.key.policy.warmup()))
+	if !t.policy().AtOnce && !watches {
+		due = m.onGrid(now, startDelay+m.random(t.policy().warmup()))
 	}
 	m.schedule(t, due)
 }
@@ -278,9 +278,9 @@ func (m *Monitor) start(t *task, now time.Time) {
 	m.busy++
 	r := &run{task: t, checker: t.checker, began: now}
 	var ctx context.Context
-	ctx, r.cancel = context.WithTimeout(m.running, t.key.policy.timeout())
+	ctx, r.cancel = context.WithTimeout(m.running, t.policy().timeout())
 	t.run = r
-	m.schedule(t, now.Add(t.key.policy.timeout()+grace))
+	m.schedule(t, now.Add(t.policy().timeout()+grace))
 	m.runs.Go(func() {
 		report, err := ask(ctx, r.checker)
 		r.cancel()
@@ -364,7 +364,7 @@ func (m *Monitor) stuck(t *task, now time.Time) {
 
 // judge takes a result into account and schedules the next check.
 func (m *Monitor) judge(t *task, r Result) {
-	p := t.key.policy
+	p := t.policy()
 	next := p.delayLoop()
 	if m.count(t, r) {
 		c := t.verdict.observe(p, r)
@@ -492,7 +492,7 @@ func (m *Monitor) unwatched(r *run, err error) {
 			err = errors.New("the watch ended")
 		}
 		m.take(t, Result{At: now, Err: err})
-		m.schedule(t, now.Add(max(t.key.policy.delayBeforeRetry(), time.Second)))
+		m.schedule(t, now.Add(max(t.policy().delayBeforeRetry(), time.Second)))
 	}
 }
 

@@ -7,15 +7,20 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unique"
 
 	"github.com/holdfast-lb/holdfast/internal/due"
 )
 
 // taskKey is what probes that share one check have in common.
 type taskKey struct {
-	question         any // what the checker asks, see questionOf
-	policy           Policy
+	question         any                   // what the checker asks, see questionOf
+	policy           unique.Handle[Policy] // thousands of probes have one policy
 	alpha, suspended bool
+}
+
+func keyOf(p *Probe) taskKey {
+	return taskKey{questionOf(p), unique.Make(p.Policy), p.Alpha, p.Suspended}
 }
 
 // task is a check that one probe asked for, or several.
@@ -39,6 +44,8 @@ type task struct {
 	run   *run          // nil when it does not run
 	next  time.Time     // when to start again, for a run whose result is not wanted
 }
+
+func (t *task) policy() Policy { return t.key.policy.Value() }
 
 func (t *task) gone() bool { return len(t.sharers) == 0 }
 
@@ -68,7 +75,7 @@ type (
 
 // questionOf is equal for checkers that ask the same question. A checker that cannot be told from others is taken for the
 // one that the probe had before.
-func questionOf(p Probe) any {
+func questionOf(p *Probe) any {
 	kind := reflect.TypeOf(p.Checker)
 	if k, ok := p.Checker.(Keyer); ok {
 		return keyed{kind, k.Key()}
@@ -136,6 +143,7 @@ func (m *Monitor) Update(probes []Probe, gone ...string) ([]Verdict, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.expect(len(probes))
 	now, verdicts := time.Now(), make([]Verdict, len(probes))
 	some := make([]*sharer, len(probes))
 	for i := range probes {
@@ -165,6 +173,13 @@ func (m *Monitor) Update(probes []Probe, gone ...string) ([]Verdict, error) {
 	return verdicts, nil
 }
 
+// expect makes room for the first probes: they come at once.
+func (m *Monitor) expect(probes int) {
+	if len(m.sharers) == 0 {
+		m.sharers, m.tasks = make(map[string]*sharer, probes), make(map[taskKey]*task, probes)
+	}
+}
+
 // membership is a sharer in a task.
 type membership struct {
 	task   *task
@@ -176,7 +191,7 @@ type membership struct {
 func (m *Monitor) joinAll(some []*sharer, probes []Probe) (left []membership) {
 	for i, s := range some {
 		p := &probes[i]
-		key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
+		key := keyOf(p)
 		t := m.tasks[key]
 		if s.same(p) || t == nil || s.task == t {
 			continue
@@ -206,7 +221,7 @@ func (m *Monitor) Known(p *Probe) (v Verdict, known bool) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
+	key := keyOf(p)
 	t := m.tasks[key]
 	if s := m.sharers[p.ID]; t == nil || s != nil && s.task.key == key {
 		return v, false
@@ -256,7 +271,7 @@ func plain(kind reflect.Type) bool {
 
 // place gives a probe the task that it asks for.
 func (m *Monitor) place(s *sharer, p *Probe, now time.Time) {
-	key := taskKey{questionOf(*p), p.Policy, p.Alpha, p.Suspended}
+	key := keyOf(p)
 	t := s.task
 	s.probe, s.plain = *p, plain(reflect.TypeOf(p.Checker))
 	if t != nil && t.key == key {
@@ -297,7 +312,7 @@ func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
 	t.verdict = verdict{up: !key.alpha, decide: m.running == nil}
 	old := s.task
 	if old != nil {
-		t.verdict, t.since, t.last = old.verdict.under(key.policy), old.since, old.last
+		t.verdict, t.since, t.last = old.verdict.under(key.policy.Value()), old.since, old.last
 		if old.key.question != key.question {
 			t.verdict = old.verdict.ofAnother()
 		}
@@ -307,7 +322,7 @@ func (m *Monitor) create(s *sharer, key taskKey, now time.Time) {
 	m.tasks[key] = t
 	m.use(t, 1)
 	if old != nil && old.key.question == key.question && !key.suspended && old.Queued() {
-		m.schedule(t, earlier(old.Due(), now.Add(key.policy.delayLoop())))
+		m.schedule(t, earlier(old.Due(), now.Add(key.policy.Value().delayLoop())))
 		return
 	}
 	m.first(t, now)
@@ -330,13 +345,13 @@ func (m *Monitor) change(t *task, key taskKey, checker Checker, now time.Time) {
 	if another {
 		t.verdict = t.verdict.ofAnother()
 	} else {
-		t.verdict = t.verdict.under(key.policy)
+		t.verdict = t.verdict.under(key.policy.Value())
 	}
 	switch {
 	case another || before.suspended != key.suspended:
 		m.again(t, now)
 	case t.run == nil && t.Queued():
-		m.schedule(t, earlier(t.Due(), now.Add(key.policy.delayLoop())))
+		m.schedule(t, earlier(t.Due(), now.Add(key.policy.Value().delayLoop())))
 	}
 }
 
