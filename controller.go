@@ -341,7 +341,7 @@ func (c *Controller) sync(ctx context.Context) error {
 	defer c.syncing.Unlock()
 	c.mu.Lock()
 	want := c.state.want()
-	c.state.changed() // it is in the wish
+	c.state.dirty = nil // it is in the wish
 	c.mu.Unlock()
 	return c.tell(ctx, c.table.Set(ctx, want))
 }
@@ -427,7 +427,7 @@ func (c *Controller) summary(spec *Spec, d *delta) string {
 	have, want := c.spec, *spec
 	have.Services, want.Services = nil, nil
 	plan := diffBeside(have, want)
-	services := len(d.changed()) + len(d.gone)
+	services := len(d.changed) + len(d.gone)
 	return fmt.Sprintf("%d instances, %d services and %d others change", len(plan.Instances), services, len(plan.Table)+len(plan.Checks)+len(plan.Notify)+len(plan.Tuning))
 }
 

@@ -14,6 +14,8 @@ type delta struct {
 	before []int
 	// same says for each whether it is unchanged.
 	same []bool
+	// changed are the places in the new Spec of what is new or differs.
+	changed []int
 	// gone are the places of those in the old Spec that the new one does not have.
 	gone []int
 }
@@ -59,20 +61,15 @@ func deltaOf(have, want []Service) *delta {
 			d.gone = append(d.gone, i)
 		}
 	}
-	for i, j := range d.before {
-		d.same[i] = j >= 0 && have[j].equal(&want[i])
+	if len(have) == 0 {
+		d.changed = make([]int, 0, len(want))
 	}
-	return d
-}
-
-// changed are the places in the new Spec of what is new or differs.
-func (d *delta) changed() (places []int) {
-	for i, same := range d.same {
-		if !same {
-			places = append(places, i)
+	for i, j := range d.before {
+		if d.same[i] = j >= 0 && have[j].equal(&want[i]); !d.same[i] {
+			d.changed = append(d.changed, i)
 		}
 	}
-	return places
+	return d
 }
 
 // equal compares by value. Checks that are functions are never equal: nobody can tell.

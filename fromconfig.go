@@ -52,12 +52,12 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 		spec.Instances = append(spec.Instances, in)
 	}
 	spec.Host, spec.Tuning = hostOf(c), tuningOf(c)
-	for _, v := range c.VirtualServers {
-		service, err := serviceOf(v, c)
-		if err != nil {
+	spec.Services = make([]Service, len(c.VirtualServers))
+	for i, v := range c.VirtualServers {
+		var err error
+		if spec.Services[i], err = serviceOf(v, c); err != nil {
 			return Spec{}, fmt.Errorf("holdfast: %w", err)
 		}
-		spec.Services = append(spec.Services, service)
 	}
 	g := &c.Global
 	spec.Notify = notifyOf(c, spec.Services)

@@ -22,12 +22,14 @@ import (
 )
 
 func probeOf(c *config.Check, g *config.Global) check.Probe {
-	id := fmt.Sprintf("%s %v", c.Kind, c.Addr)
+	id := c.Kind + " "
 	switch c.Kind {
 	case "BFD_CHECK", "FILE_CHECK":
-		id = c.Kind + " " + c.Tracks
+		id += c.Tracks
 	case "MISC_CHECK":
-		id = c.Kind + " " + strings.Join(c.Args, " ")
+		id += strings.Join(c.Args, " ")
+	default:
+		id += c.Addr.String()
 	}
 	return check.Probe{
 		ID:      id,
@@ -256,8 +258,9 @@ func credentials(c *config.Config) error {
 	for _, v := range c.VirtualServers {
 		for _, r := range v.RealServers {
 			for _, one := range r.Checks {
-				_, err := tlsOf(one)
-				errs = append(errs, err)
+				if _, err := tlsOf(one); err != nil {
+					errs = append(errs, err)
+				}
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/ipvs"
 )
@@ -26,17 +27,20 @@ func serviceOf(v *config.VirtualServer, c *config.Config) (Service, error) {
 	}
 	s.Omega, s.HASuspend = v.Omega, v.HASuspend
 	s.Scheduler, s.Persistence, s.Granularity, s.Engine = v.Scheduler, v.Persistence, v.Granularity, v.Engine
-	for flag, set := range map[ipvs.Flags]bool{ipvs.OnePacket: v.OnePacket, ipvs.Sched1: v.Flag1, ipvs.Sched2: v.Flag2, ipvs.Sched3: v.Flag3} {
-		if set {
-			s.Flags |= flag
+	for _, flag := range [...]struct {
+		bit ipvs.Flags
+		set bool
+	}{{ipvs.OnePacket, v.OnePacket}, {ipvs.Sched1, v.Flag1}, {ipvs.Sched2, v.Flag2}, {ipvs.Sched3, v.Flag3}} {
+		if flag.set {
+			s.Flags |= flag.bit
 		}
 	}
-	for _, r := range v.RealServers {
-		server := Server{RealServer: realServerOf(r)}
-		for _, one := range r.Checks {
-			server.Checks = append(server.Checks, probeOf(one, &c.Global))
+	s.Servers = make([]Server, len(v.RealServers))
+	for i, r := range v.RealServers {
+		s.Servers[i] = Server{RealServer: realServerOf(r), Checks: make([]check.Probe, len(r.Checks))}
+		for j, one := range r.Checks {
+			s.Servers[i].Checks[j] = probeOf(one, &c.Global)
 		}
-		s.Servers = append(s.Servers, server)
 	}
 	if v.SorryServer != nil {
 		sorry := realServerOf(v.SorryServer)

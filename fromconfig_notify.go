@@ -47,11 +47,14 @@ func notifyOf(c *config.Config, services []Service) Notify {
 	}
 	every := allAlert(c)
 	for i, v := range c.VirtualServers {
-		t.add(EventService, services[i].String(), &v.Notification)
+		if tells(&v.Notification) {
+			t.add(EventService, services[i].String(), &v.Notification)
+		}
 		for _, r := range v.RealServers {
 			n := r.Notification
-			n.Mail = n.Mail && !every
-			t.add(EventServer, ServerKey{services[i].String(), r.Addr}.String(), &n)
+			if n.Mail = n.Mail && !every; tells(&n) {
+				t.add(EventServer, ServerKey{services[i].String(), r.Addr}.String(), &n)
+			}
 		}
 	}
 	if every {
@@ -60,6 +63,9 @@ func notifyOf(c *config.Config, services []Service) Notify {
 	t.Mail = mailOf(&g.Mail, t.about)
 	return t.Notify
 }
+
+// tells says whether a block tells anybody: most do not, and need no name.
+func tells(n *config.Notification) bool { return n.Mail || len(n.Programs) > 0 }
 
 // allAlert says whether mail is sent of every server there is, so that one Match will do.
 func allAlert(c *config.Config) bool {

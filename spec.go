@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"strconv"
 
 	"github.com/holdfast-lb/holdfast/check"
 	"github.com/holdfast-lb/holdfast/check/bfd"
@@ -106,47 +108,61 @@ type Server struct {
 	Drain bool
 }
 
-func (s *Service) pool() *ipvs.Pool {
-	p := &ipvs.Pool{Service: s.Service, Keys: s.Keys, Sorry: s.Sorry, Quorum: s.Quorum, Hysteresis: s.Hysteresis}
-	p.Service.Destinations = nil
-	for _, server := range s.Servers {
-		p.Servers = append(p.Servers, server.RealServer)
+func (s *Service) pool() *ipvs.Pool { return s.poolIn(make([]ipvs.RealServer, 0, len(s.Servers))) }
+
+// poolIn is the pool with its servers in room.
+func (s *Service) poolIn(room []ipvs.RealServer) *ipvs.Pool {
+	for i := range s.Servers {
+		room = append(room, s.Servers[i].RealServer)
 	}
+	p := &ipvs.Pool{Service: s.Service, Keys: s.Keys, Servers: room, Sorry: s.Sorry, Quorum: s.Quorum, Hysteresis: s.Hysteresis}
+	p.Service.Destinations = nil
 	return p
 }
 
-// probes are the checks of all servers, with the IDs by which the Monitor knows them, in the order of servers.
-func (s *Service) probes() [][]check.Probe {
-	all := make([][]check.Probe, len(s.Servers))
-	for i, server := range s.Servers {
-		seen := make(map[string]int)
-		for _, p := range server.Checks {
-			name := p.ID
-			if name == "" {
-				name = "check"
+// probes are the checks of a server of that name, with the IDs by which the Monitor knows them.
+func (s *Server) probes(name string) iter.Seq[check.Probe] {
+	return func(yield func(check.Probe) bool) {
+		for i, p := range s.Checks {
+			p.ID = name + " " + s.checkName(i)
+			if !yield(p) {
+				return
 			}
-			if seen[name]++; seen[name] > 1 {
-				name = fmt.Sprintf("%s#%d", name, seen[name])
-			}
-			p.ID = fmt.Sprintf("%v %v %s", s, server.Addr, name)
-			all[i] = append(all[i], p)
 		}
 	}
-	return all
+}
+
+// checkName is the ID of a check as it is set, with a number when an earlier one has the same.
+func (s *Server) checkName(i int) string {
+	name, count := cmp.Or(s.Checks[i].ID, "check"), 1
+	for j := range i {
+		if cmp.Or(s.Checks[j].ID, "check") == name {
+			count++
+		}
+	}
+	if count > 1 {
+		return name + "#" + strconv.Itoa(count)
+	}
+	return name
 }
 
 // Validate reports everything that is wrong with the Spec, joined.
 func (s *Spec) Validate() error {
 	errs := []error{s.Host.Validate(), vrrp.ValidateAll(s.Instances), s.Tuning.validate(s)}
-	names := make(map[serviceID]bool, len(s.Services))
+	names := make(map[string]bool)
 	owners := make(map[ipvs.ServiceKey]*Service, len(s.Services))
+	var room []ipvs.RealServer // for one service after the other
 	for i := range s.Services {
 		service := &s.Services[i]
-		if names[service.id()] {
+		twice := owners[service.ServiceKey]
+		if twice != nil && twice.id() == service.id() || names[service.Name] {
 			errs = append(errs, fmt.Errorf("holdfast: service %v is there twice", service))
 		}
-		names[service.id()] = true
-		if err := service.validate(); err != nil {
+		if service.Name != "" {
+			names[service.Name] = true
+		}
+		room = slices.Grow(room[:0], len(service.Servers))
+		if err := service.validate(room); err != nil {
 			errs = append(errs, err)
 		}
 		for _, key := range service.keys() {
@@ -187,13 +203,14 @@ func sharing(key ipvs.ServiceKey, a, b *Service) bool {
 	return key.FWMark != 0 && len(a.Keys) > 0 && len(b.Keys) > 0
 }
 
-func (s *Service) validate() error {
-	errs := []error{s.pool().Validate()}
+func (s *Service) validate(room []ipvs.RealServer) error {
+	errs := []error{s.poolIn(room).Validate()}
 	if len(s.Keys) > 0 && (s.Name == "" || !slices.Contains(s.Keys, s.ServiceKey)) {
 		errs = append(errs, fmt.Errorf("holdfast: service %q of several keys: it needs a name, and %v must be one of its keys", s.Name, s.ServiceKey))
 	}
 	for i := range s.Servers {
-		for _, p := range s.Servers[i].Checks {
+		for j := range s.Servers[i].Checks {
+			p := s.Servers[i].Checks[j]
 			p.ID = cmp.Or(p.ID, "check")
 			if err := p.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("holdfast: service %v: server %v: %w", s, s.Servers[i].Addr, err))

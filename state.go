@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -15,7 +16,7 @@ type state struct {
 	services []*serviceState
 	trackers []*trackerState
 	probes   map[string]*probeState
-	list     []check.Probe // all probes, for the Monitor
+	list     []check.Probe // those that came, for the Monitor
 
 	owners map[ipvs.ServiceKey][]*serviceState // of each entry: one, or several that share a mark
 	dirty  []*serviceState                     // what changed since changed was asked
@@ -109,17 +110,23 @@ type change struct {
 // update brings the state from the Spec that it is of to another. Services that are the same are not touched.
 func (s *state) update(spec *Spec, d *delta) (c change) {
 	old := &state{services: s.services, trackers: s.trackers, probes: s.probes, known: s.known}
-	s.list, s.trackers, s.services = nil, nil, make([]*serviceState, len(spec.Services))
+	s.list, s.trackers, s.services = make([]check.Probe, 0, probesOf(spec, d.changed)), nil, make([]*serviceState, len(spec.Services))
+	if len(old.services) == 0 { // all of it comes at once
+		s.probes = grown(s.probes, cap(s.list))
+		s.owners = make(map[ipvs.ServiceKey][]*serviceState, len(spec.Services))
+		s.dirty = make([]*serviceState, 0, len(spec.Services))
+	}
 	for i, same := range d.same {
 		if same {
 			s.services[i] = old.services[d.before[i]]
 		}
 	}
 	gone := make(map[string]bool)
+	c.moves = make([]move, 0, len(d.gone)+len(d.changed))
 	for _, i := range d.gone {
 		c.moves = append(c.moves, move{was: old.services[i]})
 	}
-	for _, i := range d.changed() {
+	for _, i := range d.changed {
 		m := move{}
 		if d.before[i] >= 0 {
 			m.was = old.services[d.before[i]]
@@ -142,7 +149,26 @@ func (s *state) update(spec *Spec, d *delta) (c change) {
 		c.gone = append(c.gone, id)
 	}
 	c.probes, c.removed = s.list, s.unowned(c.moves)
+	s.list = nil
 	return c
+}
+
+// grown is a map with room for so many more.
+func grown[K comparable, V any](old map[K]V, more int) map[K]V {
+	m := make(map[K]V, len(old)+more)
+	maps.Copy(m, old)
+	return m
+}
+
+// probesOf counts the checks of some services, and those of the trackers.
+func probesOf(spec *Spec, services []int) int {
+	n := len(spec.Trackers)
+	for _, i := range services {
+		for j := range spec.Services[i].Servers {
+			n += len(spec.Services[i].Servers[j].Checks)
+		}
+	}
+	return n
 }
 
 // begin takes the verdicts that probes of a change really begin with.
@@ -178,7 +204,7 @@ func (s *state) disown(service *serviceState, gone map[string]bool) {
 
 // add puts in what changed.
 func (s *state) add(spec *Spec, d *delta, old *state, moves []move) {
-	for n, i := range d.changed() {
+	for n, i := range d.changed {
 		service := s.addService(&spec.Services[i], old)
 		service.evaluate(moves[n].was != nil && moves[n].was.quorum)
 		s.own(service)
@@ -205,17 +231,17 @@ func (s *state) unowned(moves []move) (keys []ipvs.ServiceKey) {
 
 // addProbe begins with the verdict that there is already.
 func (s *state) addProbe(p check.Probe, old *state) *probeState {
+	s.list = append(s.list, p)
 	state := &probeState{id: p.ID, up: !p.Alpha, alpha: p.Alpha}
 	if before := old.probes[p.ID]; before != nil {
 		state.up, state.weight = before.up, before.weight
 	}
 	if old.known != nil {
-		if v, known := old.known(&p); known {
+		if v, known := old.known(&s.list[len(s.list)-1]); known {
 			state.up, state.weight = v.Up, v.Weight
 		}
 	}
 	s.probes[p.ID] = state
-	s.list = append(s.list, p)
 	return state
 }
 
@@ -237,17 +263,21 @@ func (s *state) tracking(instance string) (t vrrp.Tracking) {
 }
 
 func (s *state) addService(spec *Service, old *state) *serviceState {
-	service := &serviceState{name: spec.String(), pool: spec.pool(), rests: spec.suspends(s.present)}
+	service := &serviceState{name: spec.String(), pool: spec.pool(), servers: make([]*serverState, len(spec.Servers)), rests: spec.suspends(s.present)}
 	s.suspending = s.suspending || spec.HASuspend
-	for i, probes := range spec.probes() {
-		server := &serverState{service: service, name: fmt.Sprintf("%v %v", service.name, spec.Servers[i].Addr), weight: spec.Servers[i].Weight, out: spec.Servers[i].Maintenance, drain: spec.Servers[i].Drain}
-		for _, p := range probes {
+	for i := range spec.Servers {
+		from := &spec.Servers[i]
+		server := &serverState{
+			service: service, name: ServerKey{service.name, from.Addr}.String(), probes: make([]*probeState, 0, len(from.Checks)),
+			weight: from.Weight, out: from.Maintenance, drain: from.Drain,
+		}
+		for p := range from.probes(server.name) {
 			p.Suspended = p.Suspended || service.rests
 			state := s.addProbe(p, old)
 			state.server = server
 			server.probes = append(server.probes, state)
 		}
-		service.servers = append(service.servers, server)
+		service.servers[i] = server
 	}
 	return service
 }

@@ -95,8 +95,8 @@ func (c *Controller) lookAtAddresses() {
 		}
 		c.state.services[i].rests = rests
 		c.log.Info("checks", "service", service.String(), "suspended", rests)
-		for _, list := range service.probes() {
-			for _, p := range list {
+		for j, server := range c.state.services[i].servers {
+			for p := range service.Servers[j].probes(server.name) {
 				p.Suspended = p.Suspended || rests
 				probes = append(probes, p)
 			}

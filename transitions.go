@@ -71,7 +71,8 @@ func (s *serviceState) serversUntil(next *serviceState, now time.Time) (events [
 
 // initial is what there is to tell, once, of services that are new: whether they have quorum, and with servers which servers are
 // up.
-func initial(moves []move, servers bool, now time.Time) (events []Event) {
+func initial(moves []move, servers bool, now time.Time) []Event {
+	events := make([]Event, 0, len(moves))
 	for _, m := range moves {
 		service := m.is
 		if m.was != nil || service == nil {

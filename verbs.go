@@ -30,7 +30,7 @@ type ServerKey struct {
 }
 
 // String names the server as events do: "TCP 192.0.2.10:80 192.0.2.11:80".
-func (k ServerKey) String() string { return fmt.Sprintf("%v %v", k.Service, k.Addr) }
+func (k ServerKey) String() string { return k.Service + " " + k.Addr.String() }
 
 // SetService adds a service with its servers, or puts it in the place of the one of its name.
 func (c *Controller) SetService(ctx context.Context, s Service) error {
