@@ -256,7 +256,7 @@ func (s *Speaker) listen(now time.Time) error {
 		}
 		stop, err := s.wire.listen(k, s.heard)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("bfd: listen on UDP port %d: %w", k.port(), err))
+			errs = append(errs, deaf(k, err))
 			s.deafUntil = now.Add(deafTime)
 			continue
 		}
@@ -272,6 +272,14 @@ func (s *Speaker) listen(now time.Time) error {
 		s.deafUntil = time.Time{}
 	}
 	return errors.Join(errs...)
+}
+
+// deaf says why a port cannot be had, and what to do where a second program wants it.
+func deaf(k kind, err error) error {
+	if portTaken(err) {
+		return fmt.Errorf("bfd: listen on UDP port %d: another program on this host speaks BFD already (ss -lunp sport = :%d names it): stop it, or leave all sessions to it: %w", k.port(), k.port(), err)
+	}
+	return fmt.Errorf("bfd: listen on UDP port %d: %w", k.port(), err)
 }
 
 func (s *Speaker) stop() {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -360,6 +362,28 @@ func TestPortTaken(t *testing.T) {
 		settle(5 * time.Second)
 		want(t, x, Up, true)
 	})
+}
+
+// TestSecondSpeakerOnTheHost is told who may have the port, and what to do.
+func TestSecondSpeakerOnTheHost(t *testing.T) {
+	first, err := net.ListenUDP("udp4", &net.UDPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	_, err = net.ListenUDP("udp4", first.LocalAddr().(*net.UDPAddr))
+	if err == nil {
+		t.Fatal("two have one port")
+	}
+	for k, want := range map[kind]string{{}: "UDP port 3784", {multihop: true}: "sport = :4784"} {
+		told := deaf(k, err)
+		if !errors.Is(told, syscall.EADDRINUSE) || !strings.Contains(told.Error(), want) || !strings.Contains(told.Error(), "another program on this host speaks BFD already") {
+			t.Error(told)
+		}
+	}
+	if told := deaf(kind{}, syscall.EACCES); !errors.Is(told, syscall.EACCES) || strings.Contains(told.Error(), "another program") {
+		t.Error(told)
+	}
 }
 
 // TestFollow: a Monitor hears of a session at once.
