@@ -243,7 +243,7 @@ func TestFileIsPolledWhereTheKernelSaysNothing(t *testing.T) {
 	const path = "/proc/self/oom_score_adj"
 	before, err := os.ReadFile(path)
 	if err != nil {
-		t.Skip("SKIPPED, NOT TESTED: no such file on this system")
+		lab.Missing(t, "no such file on this system")
 	}
 	defer os.WriteFile(path, before, 0)
 	next := watching(t, check.File{Path: path, Weight: 1})
@@ -278,7 +278,7 @@ func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("SKIPPED, NOT TESTED: no /proc")
+		lab.Missing(t, "no /proc")
 	}
 	return len(list)
 }
@@ -316,7 +316,7 @@ func kill(cmd *exec.Cmd) {
 
 func TestProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOT TESTED: needs Linux")
+		lab.Missing(t, "needs Linux")
 	}
 	const name = "hf-long-name-of-a-process"
 	path, start := sleeper(t, name)
@@ -364,7 +364,7 @@ func TestProcess(t *testing.T) {
 // TestProcessDelays: what passes within the delay is not told.
 func TestProcessDelays(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("SKIPPED, NOT TESTED: needs Linux")
+		lab.Missing(t, "needs Linux")
 	}
 	const name = "hf-delayed"
 	_, start := sleeper(t, name)
