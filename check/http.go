@@ -78,7 +78,7 @@ func (r StatusRange) String() string {
 
 // Key implements [Keyer].
 func (c HTTP) Key() string {
-	return fmt.Sprintf("%v %s %q %#v", c.Target, c.TLS.key(), c.Protocol, c.URLs)
+	return fmt.Sprintf("%v %s %q %#v", c.Target, c.TLS.Key(), c.Protocol, c.URLs)
 }
 
 // Check implements [Checker].

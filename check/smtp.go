@@ -24,7 +24,7 @@ type SMTP struct {
 const maxDialogue = 64 << 10
 
 // Key implements [Keyer].
-func (c SMTP) Key() string { return fmt.Sprintf("%v %q %s", c.Target, c.Helo, c.StartTLS.key()) }
+func (c SMTP) Key() string { return fmt.Sprintf("%v %q %s", c.Target, c.Helo, c.StartTLS.Key()) }
 
 // Check implements [Checker].
 func (c SMTP) Check(ctx context.Context) error {

@@ -78,8 +78,9 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Con
 	return secure, nil
 }
 
-// key tells what differs in what is asked.
-func (t *TLS) key() string {
+// Key is equal for settings that ask the same, for the Key of a checker that has them (see [Keyer]). It is empty for nil. Roots and
+// Certificate are the same when they point to the same.
+func (t *TLS) Key() string {
 	if t == nil {
 		return ""
 	}

@@ -26,7 +26,7 @@ type GRPC struct {
 
 // Key implements [check.Keyer].
 func (c GRPC) Key() string {
-	return fmt.Sprintf("%v %p %q %q", c.Target, c.TLS, c.Service, c.Authority)
+	return fmt.Sprintf("%v %s %q %q", c.Target, c.TLS.Key(), c.Service, c.Authority)
 }
 
 // Check implements [check.Checker].

@@ -24,6 +24,11 @@ type PostgreSQL struct {
 	Role string
 }
 
+// Key implements [check.Keyer].
+func (c PostgreSQL) Key() string {
+	return fmt.Sprintf("%v %s %q %q %q", c.Target, c.TLS.Key(), c.User, c.Database, c.Role)
+}
+
 // Check implements [check.Checker].
 func (c PostgreSQL) Check(ctx context.Context) error {
 	return talk(ctx, "PostgreSQL", c.Target, nil, func(s *session) error {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -389,3 +390,35 @@ type canned struct {
 
 func (c *canned) Read(b []byte) (int, error)  { return c.r.Read(b) }
 func (c *canned) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestKeysTellWhatIsAsked: settings that are made anew ask the same, so a reload does not begin such a check again.
+func TestKeysTellWhatIsAsked(t *testing.T) {
+	one := check.Target{Addr: netip.MustParseAddrPort("192.0.2.1:443")}
+	two := one
+	two.Mark = 1
+	all := func() []check.Keyer {
+		return []check.Keyer{
+			GRPC{Target: one}, GRPC{Target: two}, GRPC{Target: one, TLS: &check.TLS{}}, GRPC{Target: one, TLS: &check.TLS{NoSNI: true}},
+			GRPC{Target: one, Service: "s"}, GRPC{Target: one, Authority: "s"},
+			WebSocket{Target: one}, WebSocket{Target: two}, WebSocket{Target: one, TLS: &check.TLS{}}, WebSocket{Target: one, Path: "x"},
+			WebSocket{Target: one, VirtualHost: "x"}, WebSocket{Target: one, Origin: "x"}, WebSocket{Target: one, Subprotocol: "x"},
+			Redis{Target: one}, Redis{Target: two}, Redis{Target: one, TLS: &check.TLS{}}, Redis{Target: one, User: "x"},
+			Redis{Target: one, Password: "x"}, Redis{Target: one, Role: "x"},
+			PostgreSQL{Target: one}, PostgreSQL{Target: two}, PostgreSQL{Target: one, TLS: &check.TLS{}},
+			PostgreSQL{Target: one, User: "x"}, PostgreSQL{Target: one, Database: "x"}, PostgreSQL{Target: one, Role: "x"},
+		}
+	}
+	keys := map[string]int{}
+	for i, c := range all() {
+		key := fmt.Sprintf("%T %s", c, c.Key())
+		if before, taken := keys[key]; taken {
+			t.Errorf("%d and %d have one key: %s", before, i, key)
+		}
+		keys[key] = i
+	}
+	for i, c := range all() {
+		if before, same := keys[fmt.Sprintf("%T %s", c, c.Key())]; !same || before != i {
+			t.Errorf("%d made again has another key: %s", i, c.Key())
+		}
+	}
+}

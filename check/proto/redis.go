@@ -20,6 +20,11 @@ type Redis struct {
 	Role string
 }
 
+// Key implements [check.Keyer].
+func (c Redis) Key() string {
+	return fmt.Sprintf("%v %s %q %q %q", c.Target, c.TLS.Key(), c.User, c.Password, c.Role)
+}
+
 // Check implements [check.Checker].
 func (c Redis) Check(ctx context.Context) error {
 	return talk(ctx, "Redis", c.Target, c.TLS, func(s *session) error {

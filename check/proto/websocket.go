@@ -29,6 +29,11 @@ type WebSocket struct {
 	Subprotocol string
 }
 
+// Key implements [check.Keyer].
+func (c WebSocket) Key() string {
+	return fmt.Sprintf("%v %s %q %q %q %q", c.Target, c.TLS.Key(), c.Path, c.VirtualHost, c.Origin, c.Subprotocol)
+}
+
 // Check implements [check.Checker].
 func (c WebSocket) Check(ctx context.Context) error {
 	host := cmp.Or(c.VirtualHost, c.Addr.String())
