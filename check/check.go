@@ -13,7 +13,9 @@ import (
 // called from any goroutine, but not twice at once.
 //
 // A Checker may have more methods, which a [Monitor] finds by itself: see [Reporter], [Watcher], [Keyer] and [io.Closer]. One
-// that has Close is closed when no probe uses it any more, and when Run ends.
+// that has Close is closed when no probe uses it any more, and when Run ends. Of several that ask the same, which a Keyer may be, only
+// the first is used, and closed. What Go cannot compare and is no Keyer should not have Close: of two values for one probe only
+// the latter is closed.
 type Checker interface {
 	Check(ctx context.Context) error
 }

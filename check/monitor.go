@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
@@ -528,6 +527,6 @@ func (m *Monitor) Status() map[string]ProbeStatus {
 
 // closer is a checker that wants to be closed, and how many tasks have it.
 type closer struct {
-	io.Closer
-	uses int
+	checker Checker
+	uses    int
 }

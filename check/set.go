@@ -275,7 +275,9 @@ func (m *Monitor) place(s *sharer, p *Probe, now time.Time) {
 	t := s.task
 	s.probe, s.plain = *p, plain(reflect.TypeOf(p.Checker))
 	if t != nil && t.key == key {
+		m.use(t, -1)
 		t.checker = p.Checker
+		m.use(t, 1)
 		return
 	}
 	switch other := m.tasks[key]; {
@@ -404,17 +406,21 @@ func (m *Monitor) detach(t *task, s *sharer) {
 	m.use(t, -1)
 }
 
-// use counts who needs a checker that wants to be closed.
+// use counts who needs a checker that wants to be closed. Of several that ask the same all use the one that is there already, so
+// that one is closed, and it is the one in use.
 func (m *Monitor) use(t *task, n int) {
-	c, ok := t.checker.(io.Closer)
-	if !ok {
+	if _, ok := t.checker.(io.Closer); !ok {
 		return
 	}
 	entry := m.closers[t.key.question]
 	if entry == nil {
-		entry = &closer{Closer: c}
+		entry = &closer{checker: t.checker}
 		m.closers[t.key.question] = entry
 	}
+	if _, untold := t.key.question.(unshared); untold {
+		entry.checker = t.checker
+	}
+	t.checker = entry.checker
 	entry.uses += n
 }
 
@@ -438,7 +444,7 @@ func (m *Monitor) closeAll() {
 }
 
 func (m *Monitor) close(c *closer) {
-	if err := c.Close(); err != nil {
+	if err := c.checker.(io.Closer).Close(); err != nil {
 		m.log.Warn("closing a checker", "error", err)
 	}
 }

@@ -401,6 +401,58 @@ func TestCheckersAreClosed(t *testing.T) {
 	})
 }
 
+// handle is a closing checker of which there are several that ask the same.
+type handle struct {
+	closing
+	question string
+}
+
+func (h *handle) Key() string { return h.question }
+
+// TestOnlyTheCheckerInUseIsClosed: of equal ones the first goes on, whatever is set later, and it alone is closed.
+func TestOnlyTheCheckerInUseIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := strict
+		other.Retry = 7
+		var made []*handle
+		m := check.NewMonitor(check.Options{})
+		set := func(policies ...check.Policy) {
+			t.Helper()
+			var probes []check.Probe
+			for i, p := range policies {
+				h := &handle{question: "q"}
+				made = append(made, h)
+				probes = append(probes, check.Probe{ID: fmt.Sprint(i), Checker: h, Policy: p})
+			}
+			if err := m.Set(probes); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		set(strict)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		set(strict)        // replaced
+		set(other)         // under another policy
+		set(strict, other) // by two probes, each in its own way
+		before := made[0].Calls()
+		set(other)
+		if made[0].Calls() == before {
+			t.Error("the first one is not asked any more")
+		}
+		for i, h := range made {
+			if i > 0 && h.Calls() != 0 || h.closed.Load() != 0 {
+				t.Errorf("%d: asked %d times, closed %d times", i, h.Calls(), h.closed.Load())
+			}
+		}
+		cancel()
+		if err := <-done; err != nil || made[0].closed.Load() != 1 {
+			t.Errorf("%v, closed %d times", err, made[0].closed.Load())
+		}
+	})
+}
+
 // told is a Watcher that a test speaks through.
 type told struct {
 	checktest.Script
