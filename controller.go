@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,15 +77,16 @@ type Controller struct {
 	over     overrides  // guarded by applying, and to be read under mu
 	syncing  sync.Mutex // one wish at a time goes to the table; taken before mu
 
-	mu    sync.Mutex // guards the fields below
-	phase phase
-	spec  Spec // the wish with the overrides: what is in force
-	state *state
-	group groups
-	host  map[string]vrrp.Tracking // what the host application says
-	kept  bool                     // a successor takes over
-	heirs []string                 // were MASTER when everything was left to a successor
-	end   context.CancelFunc       // of Run
+	mu     sync.Mutex // guards the fields below
+	phase  phase
+	spec   Spec // the wish with the overrides: what is in force
+	state  *state
+	group  groups
+	host   map[string]vrrp.Tracking // what the host application says
+	kept   bool                     // a successor takes over
+	heirs  []string                 // were MASTER when everything was left to a successor
+	reload reloads                  // what the host program tells
+	end    context.CancelFunc       // of Run
 }
 
 type phase uint8
@@ -428,7 +430,28 @@ func (c *Controller) summary(spec *Spec, d *delta) string {
 	have.Services, want.Services = nil, nil
 	plan := diffBeside(have, want)
 	services := len(d.changed) + len(d.gone)
-	return fmt.Sprintf("%d instances, %d services and %d others change", len(plan.Instances), services, len(plan.Table)+len(plan.Checks)+len(plan.Notify)+len(plan.Tuning))
+	return changed(len(plan.Instances), services, len(plan.Table)+len(plan.Checks)+len(plan.Notify)+len(plan.Tuning))
+}
+
+// changed says in words what numbers say.
+func changed(instances, services, others int) string {
+	var list []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{instances, "instance"}, {services, "service"}, {others, "other part"}} {
+		switch part.n {
+		case 0:
+		case 1:
+			list = append(list, "1 "+part.what)
+		default:
+			list = append(list, fmt.Sprintf("%d %ss", part.n, part.what))
+		}
+	}
+	if len(list) == 0 {
+		return "nothing changed"
+	}
+	return strings.Join(list, ", ") + " changed"
 }
 
 func (c *Controller) now() phase {

@@ -43,6 +43,10 @@ const (
 	// EventOverride: an operator overrode the Spec, or took that back. Object is what about and what was said, such as
 	// "TCP 192.0.2.10:80 192.0.2.11:80 weight 0".
 	EventOverride EventKind = "override"
+	// EventReload: the host program reads its configuration again. Object is where it is; To is BEGUN, and then OK, PARTLY or
+	// REFUSED, or it is SCHEDULED or CANCELLED of one that is to come. Reason is what changed, or why not. It is told by the host
+	// program, see [Controller.Publish].
+	EventReload EventKind = "reload"
 	// EventError: something could not be done and will be tried again. Reason is the error's text.
 	EventError EventKind = "error"
 )
@@ -65,7 +69,8 @@ type Event struct {
 	// Priority is the effective one of an instance, 0 of anything else.
 	Priority uint8 `json:"priority,omitempty"`
 	// Took is how long it took to notice, in nanoseconds as JSON: for a server or a tracker, from the last check that found
-	// it otherwise; for an instance that becomes MASTER, from the last advert of the former one. 0 means not known.
+	// it otherwise; for an instance that becomes MASTER, from the last advert of the former one. For a reload it is how long
+	// that took. 0 means not known.
 	Took time.Duration `json:"took,omitempty"`
 	// Missed counts the events just before this one that this subscriber lost because it read too slowly.
 	Missed uint64 `json:"missed,omitempty"`
@@ -178,7 +183,8 @@ func (h *hub) drop(s *Subscription) {
 	delete(h.subs, s)
 }
 
-func (h *hub) publish(e Event) {
+// publish returns the event with its number.
+func (h *hub) publish(e Event) Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seq++
@@ -189,6 +195,7 @@ func (h *hub) publish(e Event) {
 	for s := range h.subs {
 		s.push(e)
 	}
+	return e
 }
 
 // tell gives events to the sink alone.

@@ -112,7 +112,7 @@ func ExampleController_Subscribe() {
 	}
 	e, err := events.Next(context.Background())
 	fmt.Println(e.Seq, e.Kind, e.Reason, err)
-	// Output: 1 apply 1 instances, 0 services and 0 others change <nil>
+	// Output: 1 apply 1 instance changed <nil>
 }
 
 // All servers may be well while customers, who come by the virtual address, are cut off. A tracker without effects tells it.

@@ -219,8 +219,8 @@ func (n *notifier) hooksOf(m *told) []Hook {
 
 func (n *notifier) runHooks(m told, hooks []Hook) {
 	words := []string{"INSTANCE", m.Object, m.state, fmt.Sprint(m.Priority)}
-	if m.Kind == EventGroup {
-		words = []string{"GROUP", m.Object, m.state, "0"}
+	if m.Kind != EventInstance && m.Kind != EventRival && m.Kind != EventPriority {
+		words[0] = strings.ToUpper(string(m.Kind))
 	}
 	for _, h := range hooks {
 		if !h.matches(m.Kind, m.Object, m.state) || len(h.Program.Args) == 0 {

@@ -27,7 +27,8 @@ type (
 	}
 )
 
-// mailEvent writes a mail, unless the object's last one said the same.
+// mailEvent writes a mail, unless the object's last one said the same. What the host program publishes is no state that could
+// still be so: each time is told.
 func (n *notifier) mailEvent(m told) {
 	spec := n.now.Mail
 	says := func(match Match) bool { return match.matches(m.Kind, m.Object, m.state) }
@@ -35,10 +36,12 @@ func (n *notifier) mailEvent(m told) {
 		return
 	}
 	key := subject{m.Kind, m.Object}
-	if n.mailed[key] == m.state {
-		return
+	if ownKinds[m.Kind] {
+		if n.mailed[key] == m.state {
+			return
+		}
+		n.mailed[key] = m.state
 	}
-	n.mailed[key] = m.state
 	host := n.now.host()
 	l := letter{server: spec.server(), Message: mail.Message{
 		From: spec.From, To: spec.To, Date: m.Time, Subject: fmt.Sprintf("[%s] %s is %s", host, m.title(), m.state), Body: m.body(host),

@@ -67,7 +67,8 @@ type Hook struct {
 	Match
 	// Program without Args does nothing. With To DELETED it says that removing the object is told as DELETED and not as FAULT.
 	Program Program
-	// Words adds four arguments: INSTANCE or GROUP, the name, the state and the priority (0 for a group).
+	// Words adds four arguments: INSTANCE, GROUP or another kind in capitals, the object, the state and the priority (0 for all but
+	// instances).
 	Words bool
 }
 

@@ -23,6 +23,9 @@ type Status struct {
 	TimerLateness Histogram `json:"timerLateness"`
 	// CheckLatency is how long the checks took.
 	CheckLatency Histogram `json:"checkLatency"`
+	// Reload is the last [EventReload] about one that began or ended, Scheduled the one about what is to come; nil for none.
+	Reload    *Event `json:"reload,omitempty"`
+	Scheduled *Event `json:"scheduled,omitempty"`
 }
 
 // ServiceStatus is a snapshot of a service.
@@ -93,6 +96,7 @@ func (c *Controller) Status() Status {
 	entries := c.entries()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.Reload, s.Scheduled = copied(c.reload.last), copied(c.reload.scheduled)
 	for _, service := range c.state.services {
 		s.Services = append(s.Services, service.status(probes, entries))
 	}
@@ -165,4 +169,11 @@ func checkStatus(p *probeState, m check.ProbeStatus) CheckStatus {
 		c.Error = m.Last.Err.Error()
 	}
 	return c
+}
+
+func copied(e *Event) *Event {
+	if e == nil {
+		return nil
+	}
+	return new(*e)
 }
