@@ -93,6 +93,7 @@ type Global struct {
 	minGARP bool // vrrp_min_garp
 	// StateDumpFile, StatsDumpFile and JSONDumpFile are where dumps go that signals ask for; empty means the usual place.
 	StateDumpFile, StatsDumpFile, JSONDumpFile string
+	Reload                                     Reload
 	// JSONVersion is the layout of the JSON dump: 1, or 2. 0 means 1.
 	JSONVersion int
 }

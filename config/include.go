@@ -78,11 +78,14 @@ func (e *expander) reportMissing(pattern string, found, missing int, check inclu
 
 // includeProblem is an error where the form or include_check asks for it, and else worth knowing.
 func (e *expander) includeProblem(kind, check includeCheck, column int, format string, args ...any) {
-	severity := Warning
+	severity, code := Warning, "include"
 	if check&kind != 0 {
 		severity = Error
 	}
-	e.diags.add(e.at(column+1), severity, "include", "", format, args...)
+	if kind == checkWildcard { // there may be none
+		code = "include-wildcard"
+	}
+	e.diags.add(e.at(column+1), severity, code, "", format, args...)
 }
 
 func (e *expander) includeFile(name string, wild bool, check includeCheck, column int) {

@@ -73,6 +73,7 @@ func init() { // the tables refer to each other
 	decoded = map[string]func(string) bool{}
 	instanceKeywords = instanceTable()
 	maps.Copy(globalKeywords, hostGlobals())
+	maps.Copy(globalKeywords, reloadGlobals())
 	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
 		"net_namespace":      text(func(c *Config) *string { return &c.NetNamespace }),

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -416,9 +415,17 @@ func TestPageOrder(t *testing.T) {
 	s.scripts["10.1.3.12:25"].Up()
 	s.scripts["10.1.0.13:80"].Up()
 	shows(t, ctx, "#order", "80 443 8443 25 993")
-	s.o.Reloaded(errors.New("k.conf:3:1: unknown keyword"))
-	shows(t, ctx, "#verdict h1", "The last reload failed.")
+	reloaded := func(to, reason string) {
+		if err := s.c.Publish(holdfast.Event{Kind: holdfast.EventReload, Object: "k.conf", To: to, Reason: reason, Took: 3 * time.Millisecond}); err != nil {
+			t.Error(err)
+		}
+	}
+	reloaded("REFUSED", "k.conf:3:1: unknown keyword")
+	shows(t, ctx, "#verdict h1", "The last reload was refused.")
 	shows(t, ctx, "#verdict p", "k.conf:3:1")
-	s.o.Reloaded(nil)
+	shows(t, ctx, "#timeline", "reload of k.conf REFUSED")
+	reloaded("SCHEDULED", "at noon")
+	shows(t, ctx, "#verdict p", "A reload is to come: at noon.")
+	reloaded("OK", "nothing changed")
 	shows(t, ctx, "#verdict h1", "Everything is up.")
 }

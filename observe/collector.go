@@ -253,7 +253,7 @@ func (c collection) counts(n *counts, s holdfast.Status) {
 	c.timing(takeover, &n.takeover)
 	c.add(reloads, float64(n.reloads[true]), "success")
 	c.add(reloads, float64(n.reloads[false]), "failure")
-	c.add(reloadOK, truth(n.reloadErr == ""))
+	c.add(reloadOK, truth(!n.reloadBad))
 	c.add(reloadedAt, seconds(n.reloadedAt))
 }
 

@@ -15,7 +15,7 @@ type counts struct {
 	detection   timing                        // of servers and trackers that went down
 	takeover    timing                        // of instances that became MASTER
 	reloads     map[bool]uint64               // by success
-	reloadErr   string                        // of the last one, empty when it succeeded
+	reloadBad   bool                          // the last one
 	reloadedAt  time.Time                     // of the last success
 }
 
@@ -41,6 +41,8 @@ func (c *counts) add(e holdfast.Event) {
 	c.kinds[e.Kind]++
 	c.missed += e.Missed
 	switch {
+	case e.Kind == holdfast.EventReload:
+		c.reload(e)
 	case e.Kind == holdfast.EventRepair:
 		c.repairs[e.Object]++
 	case e.To != "" && countedByState[e.Kind]:
@@ -59,14 +61,17 @@ func (c *counts) add(e holdfast.Event) {
 	}
 }
 
-func (c *counts) reload(now time.Time, err error) {
-	c.reloads[err == nil]++
-	c.reloadErr = ""
-	if err != nil {
-		c.reloadErr = err.Error()
+// reload counts those that have ended.
+func (c *counts) reload(e holdfast.Event) {
+	switch e.To {
+	case "OK":
+		c.reloadedAt = e.Time
+	case "PARTLY", "REFUSED":
+	default:
 		return
 	}
-	c.reloadedAt = now
+	c.reloadBad = e.To != "OK"
+	c.reloads[!c.reloadBad]++
 }
 
 // keep drops all subjects but the given ones.

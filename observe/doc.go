@@ -17,10 +17,11 @@
 //
 //	GET /         the page for browsers, plain text for everybody else
 //	GET /status   holdfast.Status as JSON; ?indent=0 leaves out what is for people's eyes
-//	              (the header Holdfast-Reload-Error tells of a reload that failed)
 //	GET /events   every holdfast.Event as server-sent events: first those remembered, then each as it happens
 //	              (?after=N leaves out the first N; ?follow=0 ends after those remembered)
 //	GET /metrics  Prometheus metrics
+//
+// What only the host program knows, such as that a reload was refused, it publishes: see holdfast.Controller.Publish.
 //
 // An Observer is a prometheus.Collector too: those who have a registry of their own register it there.
 //

@@ -13,9 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// reloadHeader of /status tells why the last reload failed. It is absent when it did not: the status is of what is in force.
-const reloadHeader = "Holdfast-Reload-Error"
-
 // answerTime bounds how long an answer may wait for its turn and how long it may take to be written.
 const answerTime = 10 * time.Second
 
@@ -92,9 +89,6 @@ func (o *Observer) serveStatus(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Encoding")
-	if failed := o.reloadError(); failed != "" {
-		h.Set(reloadHeader, failed)
-	}
 	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		_, _ = w.Write(body.Bytes())
 		return

@@ -82,14 +82,15 @@ func TestMetrics(t *testing.T) {
 		time.Sleep(10*time.Second + 500*time.Millisecond)
 		w.server.Down()
 		time.Sleep(10 * time.Second)
-		w.o.Reloaded(nil)
-		h := w.o.Handler()
-		if said := get(h, "/status", "").Header().Get("Holdfast-Reload-Error"); said != "" {
-			t.Errorf("a reload that succeeded: %q", said)
+		for _, to := range []string{"BEGUN", "OK", "SCHEDULED", "BEGUN", "REFUSED", "CANCELLED"} {
+			if err := w.c.Publish(holdfast.Event{Kind: holdfast.EventReload, Object: "k.conf", To: to, Reason: "bro\nken"}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		w.o.Reloaded(errors.New("bro\nken" + strings.Repeat("é", 1000)))
-		if said := get(h, "/status", "").Header().Get("Holdfast-Reload-Error"); !strings.HasPrefix(said, `bro\nken\u00e9`) || len(said) != 500 {
-			t.Errorf("a reload that failed: %q", said)
+		synctest.Wait()
+		h := w.o.Handler()
+		if text := get(h, "/", "").Body.String(); !strings.Contains(text, "reload  REFUSED 0s ago") || !strings.Contains(text, "bro ken\n") {
+			t.Errorf("the text says nothing of the reload:\n%s", text)
 		}
 		problems, err := testutil.CollectAndLint(w.o)
 		if err != nil || len(problems) > 0 {

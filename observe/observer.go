@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -86,23 +85,6 @@ func (o *Observer) Run(ctx context.Context) error {
 			o.forgetGone(o.controller.Status())
 		}
 	}
-}
-
-// Reloaded tells of an attempt to read the configuration again, which only the host program knows of. A nil error is a
-// success.
-func (o *Observer) Reloaded(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.counts.reload(time.Now(), err)
-}
-
-// reloadError is why the last reload failed, as a header may have it; empty when it did not.
-func (o *Observer) reloadError() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	quoted := strconv.QuoteToASCII(o.counts.reloadErr)
-	text := quoted[1 : len(quoted)-1]
-	return text[:min(len(text), 500)]
 }
 
 // History is the events that are remembered, the oldest first.

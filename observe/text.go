@@ -16,6 +16,12 @@ import (
 func WriteText(w io.Writer, s holdfast.Status, color bool) error {
 	t := table{color: color}
 	age := func(since time.Time) string { return s.Time.Sub(since).Round(time.Second).String() }
+	for _, e := range []*holdfast.Event{s.Reload, s.Scheduled} {
+		if e != nil && e.To != "OK" {
+			t.row("reload", e.To+" "+age(e.Time)+" ago", e.Object, e.Reason)
+		}
+	}
+	t.section()
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		master := "no master known"
@@ -126,6 +132,6 @@ func (t *table) section() {
 // paint colours a state by its first word.
 func paint(state string) string {
 	word, _, _ := strings.Cut(state, " ")
-	code := map[string]string{"MASTER": "1;32", "UP": "32", "BACKUP": "36", "DOWN": "1;31", "FAULT": "1;31"}[word]
+	code := map[string]string{"MASTER": "1;32", "UP": "32", "BACKUP": "36", "DOWN": "1;31", "FAULT": "1;31", "REFUSED": "1;31"}[word]
 	return "\x1b[" + cmp.Or(code, "33") + "m" + state + "\x1b[0m"
 }

@@ -40,7 +40,7 @@ type loaded struct {
 func toSpec(cfg *config.Config, diags config.Diagnostics) (r loaded, err error) {
 	r.cfg, r.diags = cfg, diags
 	if n := diags.Count(config.Error); n > 0 {
-		return r, fmt.Errorf("%s has %d errors", cfg.Name, n)
+		return r, fmt.Errorf("%s has %s", cfg.Name, counted(n, "error"))
 	}
 	r.spec, err = holdfast.FromConfig(cfg)
 	return r, err

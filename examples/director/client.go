@@ -334,7 +334,10 @@ func eventLine(e holdfast.Event, color bool) string {
 	if e.Reason != "" {
 		fmt.Fprintf(&b, "  %s", printable(e.Reason))
 	}
-	if e.Took > 0 {
+	switch {
+	case e.Took > 0 && e.Kind == holdfast.EventReload:
+		fmt.Fprintf(&b, "  (in %v)", e.Took.Round(time.Microsecond))
+	case e.Took > 0:
 		fmt.Fprintf(&b, "  (after %v)", e.Took.Round(time.Millisecond))
 	}
 	return b.String() + "\n"

@@ -64,7 +64,7 @@ func (d *director) controlHandler(life context.Context) http.Handler {
 	for name, do := range map[string]func(context.Context, verb) error{
 		"drain":       func(ctx context.Context, v verb) error { return d.drain(ctx, life, v) },
 		"maintenance": d.maintenance, "weight": d.weight, "priority": d.priority, "failover": d.failover,
-		"reload": func(context.Context, verb) error { return d.reload(life) },
+		"reload": func(context.Context, verb) error { return d.reload(life, "director reload") },
 	} {
 		mux.HandleFunc("POST /"+name, d.serveVerb(name, do))
 	}

@@ -166,7 +166,7 @@ func TestReloadTells(t *testing.T) {
 	if err := os.WriteFile(d.file, []byte("virtual_server nowhere 80 { }"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, stderr := run("reload", "--control", socket); status != 1 || !strings.Contains(stderr, "errors") {
+	if status, _, stderr := run("reload", "--control", socket); status != 1 || !strings.Contains(stderr, "has 1 error; the first: ") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 }

@@ -349,3 +349,10 @@ func TestFindingsAreNotRepeatedForEver(t *testing.T) {
 		}
 	}
 }
+
+// ended is a context that is over.
+func ended(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

@@ -55,18 +55,20 @@ type director struct {
 	told       bool       // that the relay balances
 	controller *holdfast.Controller
 	observer   *observe.Observer
-	loaded     bool   // once
-	stateFile  string // for a successor
-	tableNS    string // net_namespace_ipvs
+	loaded     bool            // once
+	missing    map[string]bool // includes that were missing when it was loaded last
+	stateFile  string          // for a successor
+	tableNS    string          // net_namespace_ipvs
 
 	statusServed, controlServed bool
 	systemd                     systemd
 	planning                    chan struct{} // holds a token for each plan being made
 
-	loading sync.Mutex // held while the file is put into force
-	mu      sync.Mutex // guards the fields below
-	global  config.Global
-	pids    func() // removes the files of our id; nil until they are written
+	reloading sync.Mutex    // held while the file is put into force
+	reloaded  chan struct{} // has a token after a reload
+	mu        sync.Mutex    // guards the fields below
+	global    config.Global
+	pids      func() // removes the files of our id; nil until they are written
 }
 
 func runCommand(args []string, stderr io.Writer) int {
@@ -99,7 +101,7 @@ func start(o options, stderr io.Writer) int {
 	if err == nil && o.file == "" {
 		err = errors.New("no file: director run -f FILE")
 	}
-	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans)}
+	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans), reloaded: make(chan struct{}, 1)}
 	if err == nil {
 		var process string
 		process, d.tableNS = namespacesOf(d.loader, o.file)
@@ -192,6 +194,7 @@ func (d *director) run() int {
 	go d.observer.Run(ctx)
 	go d.tellReady(ctx)
 	go d.serveSignals(ctx, signals)
+	go d.keepAppointments(ctx)
 	context.AfterFunc(ctx, func() { d.systemd.tell("STOPPING=1", "STATUS=leaving") })
 	if err := d.controller.Run(d.life(ctx)); err != nil {
 		d.log.Error("ended", "error", err)
@@ -215,6 +218,7 @@ func (d *director) begin(ctx context.Context) (code int, err error) {
 	if code, err := d.load(ctx); err != nil {
 		return code, err
 	}
+	d.dropHandshake(d.asked().File)
 	if d.dump {
 		d.dumpTo(dataSignal)
 	}
@@ -226,12 +230,16 @@ func (d *director) begin(ctx context.Context) (code int, err error) {
 
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
-	d.loading.Lock()
-	defer d.loading.Unlock()
 	r, code, err := load(d.loader, d.file)
 	d.logDiagnostics(r.diags)
+	if d.loaded {
+		err = d.strict(r, err)
+	}
+	if err == nil {
+		err = d.lostIncludes(r.diags)
+	}
 	if err != nil {
-		return code, err
+		return max(code, exitFailed), withFirst(r.diags, err)
 	}
 	if ns := os.Getenv(namespaceVar); r.cfg.NetNamespace != ns || r.cfg.NetNamespaceIPVS != d.tableNS {
 		return exitFailed, fmt.Errorf("net_namespace %q, net_namespace_ipvs %q: they were %q and %q, and need a restart to change",
@@ -295,11 +303,11 @@ func (d *director) progress(spec holdfast.Spec) (done func()) {
 	return func() { close(ended) }
 }
 
-// saidOften is how many findings of one kind are logged. A file of thousands of servers may have as many of one kind.
+// saidOften is how many findings of one kind are logged, ten times as many of errors. A file of thousands of servers may have as many of one kind.
 const saidOften = 10
 
 func (d *director) logDiagnostics(diags config.Diagnostics) {
-	said := make(map[string]int)
+	said, untold := make(map[string]int), make(map[string]int)
 	for _, diag := range diags {
 		level := slog.LevelDebug
 		switch {
@@ -308,17 +316,18 @@ func (d *director) logDiagnostics(diags config.Diagnostics) {
 		case diag.Severity == config.Warning || diag.Code != "no-effect":
 			level = slog.LevelWarn
 		}
-		if level < slog.LevelError {
-			if said[diag.Code]++; said[diag.Code] > saidOften {
-				continue
-			}
+		often := saidOften
+		if level == slog.LevelError {
+			often *= 10
+		}
+		if said[diag.Code]++; said[diag.Code] > often {
+			untold[diag.Code]++
+			continue
 		}
 		d.log.Log(context.Background(), level, diag.Message, "at", diag.Pos.String(), "code", diag.Code, "hint", diag.Hint)
 	}
-	for _, code := range slices.Sorted(maps.Keys(said)) {
-		if more := said[code] - saidOften; more > 0 {
-			d.log.Warn("more of the same is not logged", "code", code, "more", more, "hint", "director check "+d.file+" lists all")
-		}
+	for _, code := range slices.Sorted(maps.Keys(untold)) {
+		d.log.Warn("more of the same is not logged", "code", code, "more", untold[code], "hint", "director check "+d.file+" lists all")
 	}
 }
 
@@ -331,22 +340,4 @@ func (d *director) tellReady(ctx context.Context) {
 		d.systemd.keepAlive(ctx, func() { d.controller.Status() })
 	case <-ctx.Done():
 	}
-}
-
-// reload reads the file again, says how that went, and returns the same.
-func (d *director) reload(ctx context.Context) error {
-	d.systemd.reloading()
-	_, err := d.load(ctx)
-	d.observer.Reloaded(err)
-	switch {
-	case err == nil:
-		d.log.Info("reloaded", "file", d.file)
-	case errors.Is(err, errPartly):
-		d.log.Error("reloaded in part", "file", d.file, "error", err)
-	default:
-		d.log.Error("reload failed; what was in force stays so", "error", err)
-	}
-	s := d.controller.Status()
-	d.systemd.ready(len(s.Instances), len(s.Services))
-	return err
 }

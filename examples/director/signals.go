@@ -32,7 +32,7 @@ func (d *director) serveSignals(ctx context.Context, signals <-chan os.Signal) {
 		case s := <-signals:
 			switch s {
 			case syscall.SIGHUP:
-				_ = d.reload(ctx) // it has told
+				_ = d.reload(ctx, "SIGHUP") // it has told
 			case handoverSignal:
 				d.log.Info("leaving everything to a successor")
 				d.controller.Handover()

@@ -45,11 +45,11 @@
     e.textContent = t > 0 ? e.dataset.prefix + age((hostNow() - t) / 1000) : "";
   };
   const badge = (text, tone) => make("span", {class: "badge", "data-tone": tone}, text);
-  const stateTone = (s) => ({MASTER: "ok", UP: "ok", BACKUP: "calm", FAULT: "bad", DOWN: "bad"})[s] || "idle";
+  const stateTone = (s) => ({MASTER: "ok", UP: "ok", OK: "ok", BACKUP: "calm", FAULT: "bad", DOWN: "bad", REFUSED: "bad", PARTLY: "bad"})[s] || "idle";
 
   // ---- what is known
 
-  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), sessions: [], reloadError: "", lastDown: new Map(), took: {server: [], instance: []}};
+  const model = {status: null, services: new Map(), servers: new Map(), instances: new Map(), trackers: new Map(), sessions: [], lastDown: new Map(), took: {server: [], instance: []}};
 
   const serverTone = (s) => s.maintenance ? "idle" : s.up ? "ok" : "bad";
   const serviceTone = (s) => !s.up ? "bad" : s.servers.some((x) => !x.up && !x.maintenance) ? "warn" : "ok";
@@ -228,12 +228,14 @@
     if (faults) wrong.push(plural(faults, "virtual router is", "virtual routers are") + " in FAULT");
     if (sick) wrong.push(plural(sick, "server is", "servers are") + " down");
     if (trackers) wrong.push(plural(trackers, "tracker is", "trackers are") + " down");
-    if (model.reloadError) wrong.push("the last reload failed");
+    const reload = model.status && model.status.reload, failed = reload && (reload.to === "REFUSED" || reload.to === "PARTLY") ? reload.reason : "";
+    if (failed) wrong.push(reload.to === "PARTLY" ? "the last reload was done in part" : "the last reload was refused");
     const tone = down || faults ? "bad" : wrong.length ? "warn" : "ok";
     $("verdict").dataset.tone = tone;
     const headline = wrong.length ? wrong.join(", ").replace(/^t/, "T") + "." : services.length || instances.length ? "Everything is up." : "Nothing is configured.";
     set($("verdict").querySelector("h1"), headline);
-    const about = model.reloadError ? ["What was in force before stays so: " + model.reloadError + "."] : [];
+    const about = failed ? [(reload.to === "PARTLY" ? "" : "What was in force before stays so: ") + failed + "."] : [];
+    if (model.status && model.status.scheduled) about.push("A reload is to come: " + model.status.scheduled.reason + ".");
     if (instances.length) about.push("This host is MASTER of " + masters + " of " + plural(instances.length, "virtual router") + ".");
     if (sick && !down && services.length) about.push("Every service still has its quorum.");
     if (away) about.push(plural(away, "server is", "servers are") + " in maintenance.");
@@ -300,10 +302,7 @@
     const began = performance.now();
     try {
       const answer = await fetch("status?indent=0", {headers: {Accept: "application/json"}});
-      if (answer.ok) {
-        model.reloadError = answer.headers.get("Holdfast-Reload-Error") || "";
-        adopt(await answer.json());
-      }
+      if (answer.ok) adopt(await answer.json());
     } catch { /* the stream tells when the host is gone */ }
     asking = false;
     // a large host is asked less often
@@ -318,7 +317,7 @@
 
   // ---- events
 
-  const verbs = {instance: "", server: "", service: "", group: "group ", tracker: "tracker ", repair: "repaired ", apply: "applied ", override: "override ", error: "error: ", conflict: "conflict of ", rival: "rival of ", priority: "priority of ", weight: "weight of "};
+  const verbs = {instance: "", server: "", service: "", group: "group ", tracker: "tracker ", repair: "repaired ", apply: "applied ", override: "override ", error: "error: ", conflict: "conflict of ", reload: "reload of ", rival: "rival of ", priority: "priority of ", weight: "weight of "};
   const tones = {error: "bad", conflict: "bad", rival: "warn", repair: "warn", override: "warn", apply: "idle", priority: "idle", weight: "idle"};
   const eventTone = (e) => tones[e.kind] || (e.to ? stateTone(e.to) : "idle");
   const outcome = (e) => !e.to || e.kind === "priority" || e.kind === "rival" ? [] : [" ", e.kind === "weight" ? (e.from || "?") + " \u2192 " + e.to : badge(e.to, eventTone(e))];
@@ -336,7 +335,7 @@
       make("time", {datetime: e.time, title: when.toLocaleString()}, when.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23"})),
       make("span", {class: "what"}, verbs[e.kind] === undefined ? e.kind + " " : verbs[e.kind], ...subject(e), ...outcome(e)),
       e.reason ? make("span", {class: "reason"}, e.reason) : null,
-      e.took ? make("span", {class: "took"}, (e.to === "MASTER" ? "took over after " : e.to === "DOWN" ? "noticed after " : "seen again after ") + duration(e.took)) : null);
+      e.took ? make("span", {class: "took"}, (e.kind === "reload" ? "took " : e.to === "MASTER" ? "took over after " : e.to === "DOWN" ? "noticed after " : "seen again after ") + duration(e.took)) : null);
     if (e.missed) {
       const note = make("li", {"data-tone": "warn", "data-hay": "missed"}, make("span", {class: "what"}, plural(e.missed, "event was", "events were") + " missed here: this page was too slow"));
       $("timeline").prepend(note);
@@ -379,7 +378,7 @@
     }
     drawSummary();
     applyFilter();
-    soon(e.kind === "apply" || e.kind === "override" || e.missed ? 150 : 1300); // the table follows within a second
+    soon(e.kind === "apply" || e.kind === "override" || e.kind === "reload" || e.missed ? 150 : 1300); // the table follows within a second
   };
 
   const live = (state, text) => { $("live").dataset.state = state; set($("live"), text); };
