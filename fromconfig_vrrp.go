@@ -35,6 +35,11 @@ func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error)
 	in.VMAC = vrrp.VMAC{
 		Use: v.VMAC, Name: v.VMACName, Prefix: g.VMACPrefix, AddrPrefix: g.VMACAddrPrefix, MAC: v.VMACAddress, TransmitBase: v.VMACXmitBase, Group: v.VMACGroup,
 	}
+	if l := v.IPVLAN; l.Use {
+		in.IPVLAN = vrrp.IPVLAN{
+			Use: true, Name: l.Name, Prefix: g.VMACPrefix, Addr: l.Addr, Private: l.Mode == "private", VEPA: l.Mode == "vepa", Group: l.Group,
+		}
+	}
 	for _, list := range [][]vrrp.Address{in.Addrs, in.Excluded} {
 		for i := range list {
 			if list[i].VMAC && list[i].Interface == "" && !v.VMAC {

@@ -88,7 +88,7 @@ type VRRPInstance struct {
 	VMACGroup          uint32
 	VMACAddr           bool // use_vmac_addr
 	VMACXmitBase       bool // vmac_xmit_base
-	IPVLAN             bool // use_ipvlan
+	IPVLAN             IPVLAN
 	NoAccept           bool // no_accept, or strict without accept
 	PromoteSecondaries bool
 	Strict             bool
@@ -128,6 +128,15 @@ type VRRPInstance struct {
 	globals       Global // those above the instance, which some defaults are of
 	said          said
 	syncInterface string
+}
+
+// IPVLAN is use_ipvlan, with what is given of it.
+type IPVLAN struct {
+	Use   bool
+	Name  string
+	Addr  netip.Prefix // the link's own
+	Mode  string       // bridge, private or vepa; empty for bridge
+	Group uint32
 }
 
 // UnicastPeer is an entry of unicast_peer. MaxTTL 0 means 255.

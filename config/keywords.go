@@ -107,7 +107,7 @@ func init() { // the tables refer to each other
 	setDecoded("vrrp_track_process", processKeywords)
 	setDecoded("SSL", sslKeywords)
 	setDecoded("global_defs", globalKeywords, "dynamic_interfaces")
-	setDecoded("vrrp_instance", instanceKeywords, "use_ipvlan")
+	setDecoded("vrrp_instance", instanceKeywords)
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_instance/auth_hmac", hmacKeywords)
 	setDecoded("vrrp_script", scriptKeywords)

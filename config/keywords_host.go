@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func hostTable() map[string]setter[VRRPInstance] {
 		"use_vmac":              decodeVMAC,
 		"use_vmac_addr":         flag(func(v *VRRPInstance) *bool { return &v.VMACAddr }),
 		"vmac_xmit_base":        flag(func(v *VRRPInstance) *bool { return &v.VMACXmitBase }),
-		"use_ipvlan":            flag(func(v *VRRPInstance) *bool { return &v.IPVLAN }),
+		"use_ipvlan":            decodeIPVLAN,
 		"native_ipv6":           func(*decoder, *Node, *VRRPInstance) {}, // the family is that of the first address
 	}
 }
@@ -49,6 +50,32 @@ func decodeVMAC(d *decoder, n *Node, v *VRRPInstance) {
 			v.vmacAddr(d, w)
 		default:
 			v.VMACName = d.linkName(w)
+		}
+	}
+}
+
+// decodeIPVLAN reads [[name] IFNAME] [ADDR[/MASK]] [bridge|private|vepa] [group G], in any order.
+func decodeIPVLAN(d *decoder, n *Node, v *VRRPInstance) {
+	v.IPVLAN.Use = true
+	words := n.Values()
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		switch {
+		case (w.Text == "name" || w.Text == "group") && i+1 == len(words):
+			d.errorf(w.Pos, "missing-value", "", "use_ipvlan: %s has no value", w.Text)
+		case w.Text == "name":
+			i++
+			v.IPVLAN.Name = d.linkName(words[i])
+		case w.Text == "group":
+			i++
+			group, _ := d.integer(words[i], 0, 1<<32-1)
+			v.IPVLAN.Group = uint32(group)
+		case w.Text == "bridge" || w.Text == "private" || w.Text == "vepa":
+			v.IPVLAN.Mode = w.Text
+		case strings.ContainsAny(w.Text, "/:") || strings.Trim(w.Text, "0123456789.") == "":
+			v.IPVLAN.Addr, _ = d.prefix(w)
+		default:
+			v.IPVLAN.Name = d.linkName(w)
 		}
 	}
 }
@@ -101,8 +128,35 @@ func (d *decoder) validateVMAC(v *VRRPInstance) {
 	if v.VMACXmitBase && !v.VMAC {
 		d.warnf(v.Pos, "no-effect", "add use_vmac, or remove it", "instance %s: vmac_xmit_base has no effect without use_vmac", v.Name)
 	}
-	if v.IPVLAN && v.VMAC {
+	d.validateIPVLAN(v)
+}
+
+// validateIPVLAN finds what an ipvlan cannot go with. An interface carries links of one kind only.
+func (d *decoder) validateIPVLAN(v *VRRPInstance) {
+	own := v.IPVLAN.Addr.Addr()
+	for _, a := range v.held() {
+		if v.IPVLAN.Use && a.VMAC && (a.Dev == "" || a.Dev == v.Interface) {
+			d.errorf(a.Pos, "vmac-ipvlan", "remove use_vmac", "instance %s: interface %s has an ipvlan and cannot carry a virtual MAC address too", v.Name, v.Interface)
+		}
+		if a.Prefix.Addr() == own {
+			d.errorf(a.Pos, "ipvlan-address", "give use_ipvlan another address", "instance %s: %v is the ipvlan's own address", v.Name, own)
+		}
+	}
+	if own.IsValid() && len(v.held()) > 0 && own.Is6() != v.is6() {
+		d.errorf(v.Pos, "family-clash", "", "instance %s: %v of use_ipvlan is not of the family of the virtual addresses", v.Name, own)
+	}
+	if v.IPVLAN.Use && v.VMAC {
 		d.errorf(v.Pos, "vmac-ipvlan", "use one of them", "instance %s has both use_vmac and use_ipvlan", v.Name)
+		return
+	}
+	for _, other := range d.cfg.Instances {
+		switch {
+		case !v.IPVLAN.Use || other == v || other.Interface != v.Interface:
+		case other.VMAC:
+			d.errorf(v.Pos, "vmac-ipvlan", "use the same for both", "instances %s and %s: interface %s can carry virtual MAC addresses or ipvlans, not both", other.Name, v.Name, v.Interface)
+		case other.IPVLAN.Use && other.Line < v.Line && cmp.Or(v.IPVLAN.Mode, "bridge") != cmp.Or(other.IPVLAN.Mode, "bridge"):
+			d.errorf(v.Pos, "vmac-ipvlan", "use the same for both", "instances %s and %s: all ipvlans of interface %s are bridge, private or vepa", other.Name, v.Name, v.Interface)
+		}
 	}
 }
 

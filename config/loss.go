@@ -25,8 +25,6 @@ func (l loss) reason() string {
 // losses are the keywords without which an instance or service is not what its author means; by name, as they mean the same
 // in every block. What is not listed costs convenience only.
 var losses = map[string]loss{
-	"use_ipvlan": {Warning, "the addresses go onto the interface itself, whose MAC address an ipvlan has too", "use_vmac gives the address a MAC address of its own", false},
-
 	"skip_check_adv_addr":      {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
 	"vrrp_skip_check_adv_addr": {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
 	"log_unknown_vrids":        {Note, "adverts for other VRIDs are dropped in the kernel", "", false},

@@ -58,7 +58,7 @@ func (v *VRRPInstance) is6() bool {
 }
 
 func (d *decoder) validateInstance(v *VRRPInstance) {
-	if v.Interface == "" && (!unicast(v) || v.VMAC || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
+	if v.Interface == "" && (!unicast(v) || v.VMAC || v.IPVLAN.Use || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
 		d.errorf(v.Pos, "missing-keyword", "add interface IF", "instance %s has no interface", v.Name)
 	}
 	if v.VRID == 0 {

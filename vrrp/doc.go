@@ -47,6 +47,6 @@
 //
 // # Limitations
 //
-// Passwords and AH of version 2 guard against mistakes; use [HMAC] against people. A virtual MAC address is a macvlan; there is no
-// ipvlan.
+// Passwords and AH of version 2 guard against mistakes; use [HMAC] against people. A virtual MAC address needs a macvlan, so
+// it cannot be had where a network allows one MAC address for each port; see [IPVLAN].
 package vrrp

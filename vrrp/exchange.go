@@ -351,7 +351,7 @@ func (r *Router) transition(x *runner, t Transition) {
 	}
 	r.log.Info("transition", "instance", t.Instance, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason)
 	if t.From == Fault && t.To == Backup && x.in.unicast() && x.in.Interface != "" {
-		iface, source := x.in.Interface, x.source
+		iface, source := x.transmit(), x.source
 		r.after(x.home, func() { _ = r.net.Announce(iface, []netip.Addr{source}) }) // peers may have forgotten the way here
 	}
 	r.after(x.home, func() { r.notifier.add(t) })
@@ -442,7 +442,7 @@ func (r *Router) unsent(x *runner, dst netip.Addr, err error) {
 
 // join enters an instance into the tables.
 func (r *Router) join(x *runner) {
-	r.nameVMACs(x)
+	r.nameLinks(x)
 	x.home, x.port = r.link(x.in.Interface), r.port(x)
 	x.port.runners = append(x.port.runners, x)
 	r.overhear(x)
@@ -502,7 +502,7 @@ func (r *Router) leave(x *runner) {
 func (r *Router) detach(x *runner) {
 	r.promote(x, false)
 	r.leave(x)
-	r.dropVMACs(x, x.vlinks)
+	r.dropLinks(x, x.vlinks)
 	x.gone = true
 	r.timers.remove(x)
 	r.abandon(x.port, x.twin)
@@ -530,7 +530,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		x.machine = mustMachine(in)
 	}
 	r.join(x)
-	r.dropVMACs(x, x.keepLinks(oldLinks))
+	r.dropLinks(x, x.keepLinks(oldLinks))
 	r.abandon(oldPort, oldTwin)
 	r.look(x)
 	if !r.running {

@@ -30,7 +30,7 @@ type Instance struct {
 	// keepalived speaks it. See [MustAddresses].
 	Addrs []Address
 	// NoAddrs says that Addrs is empty on purpose: the instance takes part and advertises nothing (no_virtual_ipaddress). Its
-	// family is then that of Source, Group or Peers, or IPv4.
+	// family is then that of Source, Group, Peers or IPVLAN, or IPv4.
 	NoAddrs bool
 	// Excluded are further addresses that are held with the others and not advertised, of either family
 	// (virtual_ipaddress_excluded).
@@ -62,6 +62,8 @@ type Instance struct {
 	NoAccept bool
 	// VMAC gives the instance a link of its own with the virtual MAC address. The zero value means none.
 	VMAC VMAC
+	// IPVLAN gives the instance a link of its own with the MAC address of its interface. The zero value means none.
+	IPVLAN IPVLAN
 	// Promote keeps other addresses of the interface when the first of their network is removed (promote_secondaries).
 	Promote bool
 	// Fault, when not empty, is why the instance must not take part: it stays in FAULT.
@@ -191,7 +193,7 @@ func (in *Instance) is6() bool {
 	case len(in.Peers) > 0:
 		return in.Peers[0].Addr.Is6()
 	}
-	return in.Source.Is6() || in.Group.Is6()
+	return in.Source.Is6() || in.Group.Is6() || in.IPVLAN.Addr.Addr().Is6()
 }
 
 // held are all addresses of a MASTER.
@@ -283,6 +285,7 @@ func (in *Instance) Validate() error {
 		bad("it shall become BACKUP when its timer is late: that needs NoPreempt, else it takes over again at once")
 	}
 	in.validateVMAC(bad)
+	in.validateIPVLAN(bad)
 	if err := checkTexts(in.Routes, in.Rules); err != nil {
 		bad("%w", err)
 	}

@@ -332,7 +332,7 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 	if x.in.Fault != "" {
 		return netip.Addr{}, x.in.Fault
 	}
-	if lacks := r.lacksVMAC(now, x); lacks != "" {
+	if lacks := r.lacksLink(now, x); lacks != "" {
 		return netip.Addr{}, lacks
 	}
 	switch {
@@ -370,6 +370,9 @@ func (r *Router) usable(now time.Time, x *runner) (netip.Addr, string) {
 
 // sourceOn picks the first address that is nobody's virtual address. Once in use it is kept while it is there.
 func (r *Router) sourceOn(l *link, x *runner) netip.Addr {
+	if own := x.in.ownSource(); own.IsValid() {
+		return own
+	}
 	if x.in.Source.IsValid() {
 		if x.in.TrackSource && !slices.ContainsFunc(l.state.Addrs, func(p netip.Prefix) bool { return p.Addr() == x.in.Source }) {
 			return netip.Addr{}

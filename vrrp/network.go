@@ -21,10 +21,10 @@ type Network interface {
 	Hold(name string, h Holdings) error
 	// Release undoes Hold. What is not there is no error.
 	Release(name string, h Holdings) error
-	// MakeVMAC makes a link with a MAC address of its own on top of another one, or takes over the one of that name that fits.
-	// It comes up by itself. RemoveVMAC removes one that MakeVMAC has made, with what was changed for it.
-	MakeVMAC(v VirtualLink) error
-	RemoveVMAC(name string) error
+	// MakeLink makes a virtual link on top of another one, or takes over the one of that name that fits. It comes up by itself.
+	// What it has already is no error. RemoveLink removes one that MakeLink has made, with what was changed for it.
+	MakeLink(v VirtualLink) error
+	RemoveLink(name string) error
 	// Promote says whether addresses of the interface survive the removal of the first one of their network. Each true is
 	// undone by one false.
 	Promote(name string, on bool) error
@@ -59,10 +59,13 @@ type Link struct {
 	Addrs []netip.Prefix
 }
 
-// VirtualLink is a link with a virtual MAC address.
+// VirtualLink is a link with a virtual MAC address, or an ipvlan. It is compared with ==.
 type VirtualLink struct {
 	Name, Parent string
-	MAC          [6]byte
+	// MAC is its address. The zero value says that it is an ipvlan.
+	MAC [6]byte
+	// IPVLAN is how an ipvlan is made, and which address it has.
+	IPVLAN IPVLAN
 	// IPv6 says that it is used with IPv6.
 	IPv6 bool
 	// Group is the group of interfaces that it is in. 0 means the default one.

@@ -33,11 +33,11 @@ func (h inHost) Hold(name string, what vrrp.Holdings) error {
 func (h inHost) Release(name string, what vrrp.Holdings) error {
 	return h.host.Do(func() error { return h.Network.Release(name, what) })
 }
-func (h inHost) MakeVMAC(v vrrp.VirtualLink) error {
-	return h.host.Do(func() error { return h.Network.MakeVMAC(v) })
+func (h inHost) MakeLink(v vrrp.VirtualLink) error {
+	return h.host.Do(func() error { return h.Network.MakeLink(v) })
 }
-func (h inHost) RemoveVMAC(name string) error {
-	return h.host.Do(func() error { return h.Network.RemoveVMAC(name) })
+func (h inHost) RemoveLink(name string) error {
+	return h.host.Do(func() error { return h.Network.RemoveLink(name) })
 }
 func (h inHost) Promote(name string, on bool) error {
 	return h.host.Do(func() error { return h.Network.Promote(name, on) })

@@ -23,8 +23,8 @@ func (hostNetwork) Watch(context.Context, func(Change)) error { return unsupport
 func (hostNetwork) Open(Socket) (Conn, error)                 { return nil, unsupported() }
 func (hostNetwork) Hold(string, Holdings) error               { return unsupported() }
 func (hostNetwork) Release(string, Holdings) error            { return unsupported() }
-func (hostNetwork) MakeVMAC(VirtualLink) error                { return unsupported() }
-func (hostNetwork) RemoveVMAC(string) error                   { return unsupported() }
+func (hostNetwork) MakeLink(VirtualLink) error                { return unsupported() }
+func (hostNetwork) RemoveLink(string) error                   { return unsupported() }
 func (hostNetwork) Promote(string, bool) error                { return unsupported() }
 func (hostNetwork) Refuse(Firewall, []netip.Addr, bool) error { return unsupported() }
 func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }

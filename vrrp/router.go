@@ -348,7 +348,7 @@ func (r *Router) stop() {
 			r.static(r.host.Static, false)
 			for _, x := range r.runners {
 				r.promote(x, false)
-				r.dropVMACs(x, x.vlinks)
+				r.dropLinks(x, x.vlinks)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -40,7 +41,7 @@ func (in *Instance) mac() [6]byte {
 
 // parents are the interfaces that get a virtual link: the instance's own first, if it does.
 func (in *Instance) parents() (list []string) {
-	if in.VMAC.Use {
+	if in.linked() {
 		list = append(list, in.Interface)
 	}
 	seen := map[string]bool{}
@@ -70,34 +71,55 @@ func (in *Instance) validateVMAC(bad func(string, ...any)) {
 type vlink struct {
 	VirtualLink
 	made  bool
-	index int // of the parent that it was made on
+	seen  bool // it was there since, with the address of its own
+	index int  // of the parent that it was made on
 	busy  bool
 	err   error
-	again time.Time // when to try again after err
+	again time.Time // when to try again
 }
 
-// nameVMACs chooses the names of the instance's virtual links.
-func (r *Router) nameVMACs(x *runner) {
+// nameLinks chooses the names of the instance's virtual links.
+func (r *Router) nameLinks(x *runner) {
 	x.device, x.vlinks = x.in.Interface, nil
 	for _, parent := range x.in.parents() {
-		own := parent == x.in.Interface && x.in.VMAC.Use
-		prefix := cmp.Or(x.in.VMAC.Prefix, "vrrp")
-		if !own {
-			prefix = cmp.Or(x.in.VMAC.AddrPrefix, prefix)
+		own := parent == x.in.Interface && x.in.linked()
+		v := x.virtualLink(own, parent)
+		if v.Name == "" {
+			v.Name = r.freeName(x, x.prefix(own))
 		}
-		name := ""
+		r.vmacs[v.Name] = x
+		x.vlinks = append(x.vlinks, &vlink{VirtualLink: v})
 		if own {
-			name = x.in.VMAC.Name
-		}
-		if name == "" {
-			name = r.freeName(x, prefix)
-		}
-		r.vmacs[name] = x
-		x.vlinks = append(x.vlinks, &vlink{VirtualLink: VirtualLink{Name: name, Parent: parent, MAC: x.in.mac(), IPv6: x.usesIPv6(own, parent), Group: x.in.VMAC.Group}})
-		if own {
-			x.device = name
+			x.device = v.Name
 		}
 	}
+}
+
+// virtualLink is the link on that parent, with its name if it is given.
+func (x *runner) virtualLink(own bool, parent string) VirtualLink {
+	v := VirtualLink{Parent: parent, IPv6: x.usesIPv6(own, parent), Group: x.in.VMAC.Group}
+	switch {
+	case own && x.in.IPVLAN.Use:
+		v.Name, v.IPVLAN, v.Group = x.in.IPVLAN.Name, x.in.IPVLAN, x.in.IPVLAN.Group
+	case own:
+		v.Name = x.in.VMAC.Name
+		fallthrough
+	default:
+		v.MAC = x.in.mac()
+	}
+	return v
+}
+
+// prefix is the stem of a link's name.
+func (x *runner) prefix(own bool) string {
+	prefix := cmp.Or(x.in.VMAC.Prefix, "vrrp")
+	switch {
+	case own && x.in.IPVLAN.Use:
+		return cmp.Or(x.in.IPVLAN.Prefix, "vrrp")
+	case own:
+		return prefix
+	}
+	return cmp.Or(x.in.VMAC.AddrPrefix, prefix)
 }
 
 // usesIPv6 says whether a virtual link carries IPv6: adverts, or an address.
@@ -130,9 +152,9 @@ func (r *Router) freeName(x *runner, prefix string) string {
 	}
 }
 
-// transmit is the interface that adverts are on.
+// transmit is the interface that adverts are on. What comes for an address of the own link comes there.
 func (x *runner) transmit() string {
-	if x.in.VMAC.TransmitBase || x.in.unicast() {
+	if x.in.VMAC.TransmitBase || x.in.unicast() && !x.in.ownSource().IsValid() {
 		return x.in.Interface
 	}
 	return x.device
@@ -153,35 +175,46 @@ func (x *runner) placed(addrs []Address) []Address {
 	return list
 }
 
-// lacksVMAC is why a virtual link is not there, or empty. It sees to it that it is made.
-func (r *Router) lacksVMAC(now time.Time, x *runner) string {
+// lacksLink is why a virtual link is not there, or empty. It sees to it that it is made.
+func (r *Router) lacksLink(now time.Time, x *runner) string {
 	for _, v := range x.vlinks {
 		parent, l := r.link(v.Parent), r.link(v.Name)
 		switch {
 		case parent.err != nil:
 			return fmt.Sprintf("interface %s: %v", v.Parent, parent.err)
-		case v.made && l.err == nil && v.index == parent.state.Index:
+		case v.made && l.err == nil && v.index == parent.state.Index && v.addressed(l):
+			v.seen = true
 			continue
 		case v.busy:
+		case v.made && !v.seen && now.Before(v.again): // the news is on its way
+			r.lookAgain(now, x)
 		case v.err != nil && now.Before(v.again):
+			r.lookAgain(now, x)
 			return v.err.Error()
 		default:
-			r.makeVMAC(x, v, parent.state.Index)
+			r.makeLink(x, v, parent.state.Index)
+		}
+		if l.err == nil && !v.addressed(l) {
+			return fmt.Sprintf("interface %s has not its address %v", v.Name, v.IPVLAN.Addr)
 		}
 		return fmt.Sprintf("interface %s does not exist yet", v.Name)
 	}
 	return ""
 }
 
-func (r *Router) makeVMAC(x *runner, v *vlink, index int) {
-	v.busy, v.made = true, false
+// addressed says whether the link has the address of its own, if it shall have one.
+func (v *vlink) addressed(l *link) bool {
+	return !v.IPVLAN.Addr.IsValid() || slices.Contains(l.state.Addrs, v.IPVLAN.Addr)
+}
+
+func (r *Router) makeLink(x *runner, v *vlink, index int) {
+	v.busy, v.made, v.seen = true, false, false
 	r.after(x.home, func() {
-		err := r.net.MakeVMAC(v.VirtualLink)
+		err := r.net.MakeLink(v.VirtualLink)
 		r.locked(func(now time.Time) {
-			v.busy, v.made, v.err, v.index = false, err == nil, err, index
+			v.busy, v.made, v.err, v.index, v.again = false, err == nil, err, index, now.Add(retryTime)
 			if err != nil {
-				r.log.Error("virtual MAC interface", "instance", x.in.String(), "error", err)
-				v.again = now.Add(retryTime)
+				r.log.Error("virtual interface", "instance", x.in.String(), "error", err)
 				r.lookAgain(now, x)
 			}
 			r.ask(now, r.link(v.Name))
@@ -191,18 +224,18 @@ func (r *Router) makeVMAC(x *runner, v *vlink, index int) {
 	})
 }
 
-// dropVMACs removes the virtual links of an instance that is gone, or does not want them any more.
-func (r *Router) dropVMACs(x *runner, links []*vlink) {
+// dropLinks removes the virtual links of an instance that is gone, or does not want them any more.
+func (r *Router) dropLinks(x *runner, links []*vlink) {
 	for _, v := range links {
-		if r.vmacs[v.Name] == x {
+		if again := slices.ContainsFunc(x.vlinks, func(w *vlink) bool { return w != v && w.Name == v.Name }); !again && r.vmacs[v.Name] == x {
 			delete(r.vmacs, v.Name)
 		}
 		if !r.running || r.keep {
 			continue
 		}
 		r.after(x.home, func() {
-			if err := r.net.RemoveVMAC(v.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				r.log.Error("remove virtual MAC interface", "interface", v.Name, "error", err)
+			if err := r.net.RemoveLink(v.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				r.log.Error("remove virtual interface", "interface", v.Name, "error", err)
 			}
 		})
 	}

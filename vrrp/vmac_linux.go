@@ -13,32 +13,70 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/rtnl"
 )
 
-// MakeVMAC makes a macvlan link, or takes the one that is there.
-func (h *hostNetwork) MakeVMAC(v VirtualLink) error {
+// MakeLink makes a macvlan or ipvlan link, or takes the one that is there.
+func (h *hostNetwork) MakeLink(v VirtualLink) error {
 	parent, err := h.find(v.Parent)
 	if err != nil {
 		return err
 	}
-	if parent.Kind == "macvlan" && parent.Parent != 0 { // a virtual MAC on a virtual MAC goes to its base
+	if parent.Kind == v.kind() && parent.Parent != 0 { // a virtual MAC on a virtual MAC goes to its base
 		if base, ok := h.mirror.Index(parent.Parent); ok {
 			parent = base
 		}
 	}
 	if parent.Type != unix.ARPHRD_ETHER {
-		return fmt.Errorf("interface %s is no Ethernet: it can carry no virtual MAC address", v.Parent)
+		return fmt.Errorf("interface %s is no Ethernet: it can carry no %s", v.Parent, v.kind())
 	}
-	index, err := h.macvlan(v, parent)
+	if err := h.virtualLink(v, parent); err != nil {
+		return fmt.Errorf("%s interface %s on %s: %w", v.kind(), v.Name, v.Parent, err)
+	}
+	return nil
+}
+
+func (h *hostNetwork) virtualLink(v VirtualLink, parent rtnl.Link) error {
+	index, err := h.child(v, parent)
 	if err != nil {
-		return fmt.Errorf("virtual MAC interface %s on %s: %w", v.Name, v.Parent, err)
+		return err
 	}
-	if err := h.tuneVMAC(v, parent.Name); err != nil {
-		return fmt.Errorf("virtual MAC interface %s on %s: %w", v.Name, v.Parent, err)
+	if err := h.tuneLink(v, parent.Name); err != nil {
+		return err
 	}
 	requests := []rtnl.Request{rtnl.NoLinkLocal(index)}
 	if v.Group != 0 {
 		requests = append(requests, rtnl.SetGroup(index, v.Group))
 	}
-	return h.orders(append(requests, rtnl.SetUp(index))...)
+	if err := h.orders(append(requests, rtnl.SetUp(index))...); err != nil || !v.IPVLAN.Addr.IsValid() {
+		return err
+	}
+	own := Address{Prefix: v.IPVLAN.Addr, Preferred: Forever}
+	k := own.forKernel(index)
+	return ignore(h.orders(k.Add()), unix.EEXIST)
+}
+
+// kind is what the kernel calls the link.
+func (v *VirtualLink) kind() string {
+	if v.MAC == [6]byte{} {
+		return "ipvlan"
+	}
+	return "macvlan"
+}
+
+// add is the request that makes it.
+func (v *VirtualLink) add(parent int) rtnl.Request {
+	if v.kind() == "macvlan" {
+		return rtnl.AddMacvlan(v.Name, parent, v.MAC[:], rtnl.MacvlanPrivate)
+	}
+	return rtnl.AddIPVLAN(v.Name, parent, v.flags())
+}
+
+func (v *VirtualLink) flags() (flags uint16) {
+	if v.IPVLAN.Private {
+		flags |= rtnl.IPVLANPrivate
+	}
+	if v.IPVLAN.VEPA {
+		flags |= rtnl.IPVLANVEPA
+	}
+	return flags
 }
 
 // orders carries out requests and joins what went wrong.
@@ -50,50 +88,73 @@ func (h *hostNetwork) orders(requests ...rtnl.Request) error {
 	return errors.Join(c.Do(requests)...)
 }
 
-// macvlan finds or makes the link. One of the name that is a macvlan of another kind is made anew, anything else is left alone.
-func (h *hostNetwork) macvlan(v VirtualLink, parent rtnl.Link) (index int, err error) {
+// child finds or makes the link. One of the name that is virtual and does not fit is made anew, anything else is left alone.
+func (h *hostNetwork) child(v VirtualLink, parent rtnl.Link) (index int, err error) {
 	old, err := h.find(v.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return 0, err
-	case old.Kind == "macvlan" && old.Parent == parent.Index && slices.Equal(old.MAC, v.MAC[:]):
-		return old.Index, nil
-	case old.Kind != "macvlan":
-		return 0, fmt.Errorf("there is an interface of that name that is no macvlan: %w", fs.ErrExist)
+	case v.fits(old, parent.Index):
+		return old.Index, h.refit(v, old.Index)
+	case old.Kind != "macvlan" && old.Kind != "ipvlan":
+		return 0, fmt.Errorf("an interface of that name is there, and of another kind: choose another name: %w", fs.ErrExist)
 	default:
 		if err := h.orders(rtnl.DeleteLink(old.Index)); err != nil {
 			return 0, err
 		}
 	}
-	if err := h.orders(rtnl.AddMacvlan(v.Name, parent.Index, v.MAC[:], rtnl.MacvlanPrivate)); err != nil {
+	switch err := h.orders(v.add(parent.Index)); {
+	case errors.Is(err, unix.EEXIST): // it came since
+		if old, err = h.fresh(v.Name); err == nil && v.fits(old, parent.Index) {
+			return old.Index, h.refit(v, old.Index)
+		}
+		return 0, errors.Join(unix.EEXIST, err)
+	case errors.Is(err, unix.EBUSY):
+		return 0, fmt.Errorf("%w: it carries links of another kind, or is in a bridge or bond", err)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return 0, fmt.Errorf("%w: the kernel has no %s", err, v.kind())
+	case err != nil:
 		return 0, err
 	}
-	return h.indexOf(v.Name)
+	fresh, err := h.fresh(v.Name)
+	return fresh.Index, err
 }
 
-// indexOf asks the kernel: the mirror may not know yet.
-func (h *hostNetwork) indexOf(name string) (int, error) {
+// refit makes a link that is there what it should be.
+func (h *hostNetwork) refit(v VirtualLink, index int) error {
+	if v.kind() != "ipvlan" {
+		return nil
+	}
+	return h.orders(rtnl.SetIPVLAN(index, v.flags()))
+}
+
+func (v *VirtualLink) fits(old rtnl.Link, parent int) bool {
+	return old.Kind == v.kind() && old.Parent == parent && (old.Kind == "ipvlan" || slices.Equal(old.MAC, v.MAC[:]))
+}
+
+// fresh asks the kernel: the mirror may not know yet.
+func (h *hostNetwork) fresh(name string) (rtnl.Link, error) {
 	c, err := h.conn()
 	if err != nil {
-		return 0, err
+		return rtnl.Link{}, err
 	}
 	fresh := rtnl.NewMirror()
 	if err := fresh.Fill(c); err != nil {
-		return 0, err
+		return rtnl.Link{}, err
 	}
 	l, ok := fresh.Link(name)
 	if !ok {
-		return 0, fmt.Errorf("interface %s: %w", name, fs.ErrNotExist)
+		return l, fmt.Errorf("interface %s: %w", name, fs.ErrNotExist)
 	}
-	return l.Index, nil
+	return l, nil
 }
 
 func conf(family, iface, key string) string { return "net/" + family + "/conf/" + iface + "/" + key }
 
-// tuneVMAC lets the link hear adverts from addresses that are the parent's, and keeps either from answering for the other's
-// addresses.
-func (h *hostNetwork) tuneVMAC(v VirtualLink, parent string) error {
+// tuneLink lets the link hear adverts from addresses that are the parent's. It keeps either from answering for the other's
+// addresses, unless both have the same MAC address.
+func (h *hostNetwork) tuneLink(v VirtualLink, parent string) error {
 	if err := h.relaxReversePath(); err != nil {
 		return err
 	}
@@ -109,7 +170,7 @@ func (h *hostNetwork) tuneVMAC(v VirtualLink, parent string) error {
 	h.vmacs[v.Name] = parent
 	h.mu.Unlock()
 	for _, key := range []string{"arp_ignore", "arp_filter"} {
-		if known {
+		if known || v.kind() == "ipvlan" {
 			break
 		}
 		if err := h.sysctls.Set(conf("ipv4", parent, key), "1"); err != nil {
@@ -157,8 +218,8 @@ func (h *hostNetwork) note(name string) {
 	h.relaxed = append(h.relaxed, name)
 }
 
-// RemoveVMAC deletes the link and puts back what was changed for it.
-func (h *hostNetwork) RemoveVMAC(name string) error {
+// RemoveLink deletes the link and puts back what was changed for it.
+func (h *hostNetwork) RemoveLink(name string) error {
 	h.mu.Lock()
 	parent, ours := h.vmacs[name]
 	delete(h.vmacs, name)

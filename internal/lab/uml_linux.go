@@ -126,7 +126,7 @@ func (u UML) copyFrom(path string, offset int64) int64 {
 
 // modules are loaded before the command runs: on the guest's root the kernel cannot load them by itself.
 const modules = `ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_sh ip_vs_mh ip_vs_dh ip_vs_sed ip_vs_nq ip_vs_lblc ip_vs_lblcr
-ip_vs_fo ip_vs_ovf ip_vs_pe_sip veth dummy macvlan bridge sch_netem nf_tables`
+ip_vs_fo ip_vs_ovf ip_vs_pe_sip veth dummy macvlan ipvlan vrf bridge sch_netem nf_tables`
 
 // initScript is the guest's first process. lo must be up, else ip_vs refuses every destination with EINVAL.
 func initScript(box string, argv []string) (string, error) {

@@ -14,6 +14,13 @@ const (
 	macvlanMode      = 1 // IFLA_MACVLAN_MODE
 	// MacvlanPrivate keeps a macvlan from others on the same parent.
 	MacvlanPrivate = 1
+
+	ipvlanMode   = 1 // IFLA_IPVLAN_MODE
+	ipvlanFlags  = 2 // IFLA_IPVLAN_FLAGS
+	ipvlanModeL2 = 0
+	// IPVLANPrivate keeps links of one parent from each other, IPVLANVEPA sends what is between them to the switch.
+	IPVLANPrivate = 1
+	IPVLANVEPA    = 2
 )
 
 // AddMacvlan is the request that makes a macvlan link, down.
@@ -24,6 +31,24 @@ func AddMacvlan(name string, parent int, mac net.HardwareAddr, mode uint32) Requ
 	b = AppendUint32(b, unix.IFLA_LINK, uint32(parent))
 	b = AppendAttr(b, unix.IFLA_ADDRESS, mac)
 	return Request{Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_CREATE | unix.NLM_F_EXCL, Data: AppendNested(b, unix.IFLA_LINKINFO, info)}
+}
+
+// AddIPVLAN is the request that makes an ipvlan link of mode L2, down.
+func AddIPVLAN(name string, parent int, flags uint16) Request {
+	b := AppendString(ifinfo(0, 0, 0), unix.IFLA_IFNAME, name)
+	b = AppendUint32(b, unix.IFLA_LINK, uint32(parent))
+	return Request{Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_CREATE | unix.NLM_F_EXCL, Data: appendIPVLAN(b, flags)}
+}
+
+// SetIPVLAN is the request that changes the flags of an ipvlan link. They are those of all links of its parent.
+func SetIPVLAN(index int, flags uint16) Request {
+	return Request{Type: unix.RTM_NEWLINK, Data: appendIPVLAN(ifinfo(index, 0, 0), flags)}
+}
+
+func appendIPVLAN(b []byte, flags uint16) []byte {
+	data := AppendAttr(nil, ipvlanMode, binary.NativeEndian.AppendUint16(nil, ipvlanModeL2))
+	data = AppendAttr(data, ipvlanFlags, binary.NativeEndian.AppendUint16(nil, flags))
+	return AppendNested(b, unix.IFLA_LINKINFO, AppendNested(AppendString(nil, unix.IFLA_INFO_KIND, "ipvlan"), unix.IFLA_INFO_DATA, data))
 }
 
 // NoLinkLocal is the request that keeps a link from making up IPv6 addresses.

@@ -219,14 +219,14 @@ func (h *Host) Release(_ string, what vrrp.Holdings) error {
 	return nil
 }
 
-// MakeVMAC implements [vrrp.Network].
-func (h *Host) MakeVMAC(v vrrp.VirtualLink) error {
+// MakeLink implements [vrrp.Network].
+func (h *Host) MakeLink(v vrrp.VirtualLink) error {
 	h.SetLink(v.Name, true)
 	return nil
 }
 
-// RemoveVMAC implements [vrrp.Network].
-func (h *Host) RemoveVMAC(name string) error {
+// RemoveLink implements [vrrp.Network].
+func (h *Host) RemoveLink(name string) error {
 	h.change(func() { delete(h.links, name) })
 	return nil
 }
