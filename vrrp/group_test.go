@@ -90,14 +90,14 @@ func TestRequirementsGroup(t *testing.T) {
 	advert := func(priority uint8) Received {
 		return Received{From: higher, Advertisement: &Advertisement{Version: 3, Priority: priority, Interval: time.Second}}
 	}
-	run(t, "7.2-owners", func(t *testing.T) {
+	t.Run("a group of owners is MASTER from the start", func(t *testing.T) {
 		gt := newGroupTest(t, owner, owner)
 		gt.step(0, Startup{Source: self})
 		gt.want("a sends 255", "a announces 5", "a MASTER")
 		gt.step(1, Startup{Source: self})
 		gt.want("b sends 255", "b announces 5", "b MASTER")
 	})
-	run(t, "7.2 7.4", func(t *testing.T) {
+	t.Run("an owner in a mixed group, or that shall start as BACKUP, waits", func(t *testing.T) {
 		for _, other := range []func(*Instance){nil, func(in *Instance) { in.Priority, in.StartBackup = 255, true }} {
 			gt := newGroupTest(t, owner, other)
 			gt.step(0, Startup{Source: self})
@@ -106,7 +106,7 @@ func TestRequirementsGroup(t *testing.T) {
 			gt.want("b BACKUP")
 		}
 	})
-	run(t, "7.5 7.9", func(t *testing.T) {
+	t.Run("a group takes over when its last member is ready, which goes first", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil, nil)
 		gt.start()
 		gt.now = gt.now.Add(down100)
@@ -118,7 +118,7 @@ func TestRequirementsGroup(t *testing.T) {
 		gt.step(1, Timeout{}) // the last one is ready: it goes first
 		gt.want("b sends 100", "b announces 5", "b MASTER", "a sends 100", "a announces 5", "a MASTER", "c sends 100", "c announces 5", "c MASTER")
 	})
-	run(t, "7.5-ready-ends", func(t *testing.T) {
+	t.Run("a member is not ready any more once a MASTER is heard", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil)
 		gt.start()
 		gt.now = gt.now.Add(down100)
@@ -127,21 +127,21 @@ func TestRequirementsGroup(t *testing.T) {
 		gt.step(1, Timeout{})
 		gt.states(Backup)
 	})
-	run(t, "7.6 7.9", func(t *testing.T) {
+	t.Run("one that yields takes the others along, and nobody says priority 0", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil)
 		gt.start()
 		gt.takeOver()
 		gt.step(1, advert(200))
 		gt.want("b BACKUP", "a BACKUP") // nobody says priority 0
 	})
-	run(t, "7.7 7.9", func(t *testing.T) {
+	t.Run("a fault of one takes all out of office, each with one priority 0", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil)
 		gt.start()
 		gt.takeOver()
 		gt.step(1, FaultBegin{"x"})
 		gt.want("b sends 0", "b FAULT", "a sends 0", "a FAULT")
 	})
-	run(t, "7.8", func(t *testing.T) {
+	t.Run("a group leaves FAULT when no member has a reason of its own", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil, nil)
 		gt.start()
 		gt.step(0, FaultBegin{"x"})
@@ -153,7 +153,7 @@ func TestRequirementsGroup(t *testing.T) {
 		gt.step(1, FaultEnd{self})
 		gt.want("a BACKUP", "b BACKUP", "c BACKUP")
 	})
-	run(t, "7.8-start", func(t *testing.T) { // each has its address, whatever the order in which they start
+	t.Run("a group with a fault starts in FAULT, in whatever order", func(t *testing.T) { // each has its address, whatever the order in which they start
 		for _, order := range [][]int{{0, 1}, {1, 0}} {
 			gt := newGroupTest(t, nil, nil)
 			for _, i := range order {
@@ -172,14 +172,71 @@ func TestRequirementsGroup(t *testing.T) {
 			}
 		}
 	})
-	run(t, "6.19-group 7.14", func(t *testing.T) {
+	t.Run("all members announce when one hears a lesser MASTER", func(t *testing.T) {
 		gt := newGroupTest(t, nil, func(in *Instance) { in.Announce.LowerPrioRounds = 2 })
 		gt.start()
 		gt.takeOver()
 		gt.step(0, Received{From: lower, Advertisement: &Advertisement{Version: 3, Priority: 50, Interval: time.Second}})
 		gt.want("a sends 100", "a announces 5", "b announces 2")
 	})
-	run(t, "10.4", func(t *testing.T) { // what one lost, all give up, and are back in their skew
+	t.Run("only a lesser MASTER makes all announce", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.start()
+		gt.takeOver()
+		gt.now = gt.now.Add(time.Minute)
+		gt.step(0, advert(0))
+		gt.want("a sends 100")
+	})
+	t.Run("nobody is ready before its time", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.start()
+		gt.step(0, Timeout{})
+		gt.step(1, Timeout{})
+		gt.now = gt.now.Add(down100)
+		gt.step(1, Timeout{}) // a did not wait
+		gt.step(0, Timeout{})
+		gt.want("a sends 100", "a announces 5", "a MASTER", "b sends 100", "b announces 5", "b MASTER")
+	})
+	t.Run("one that starts beside a MASTER joins in its own time, and is left alone until then", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.g[0].Step(gt.now, Startup{Source: self, Adopt: true})
+		gt.step(1, Startup{Source: self})
+		gt.want("b BACKUP")
+		gt.now = gt.now.Add(time.Second)
+		gt.step(0, Timeout{})
+		gt.want("a sends 100")
+		gt.step(0, Received{From: lower, Advertisement: &Advertisement{Version: 3, Priority: 50, Interval: time.Second}})
+		gt.want("a sends 100", "a announces 5")
+		gt.step(0, advert(200))
+		gt.want("a BACKUP")
+	})
+	t.Run("a new member of a group with a fault starts in FAULT", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		whole := gt.g
+		gt.g = whole[:1]
+		gt.step(0, FaultBegin{"x"})
+		gt.want("a FAULT")
+		gt.g = whole
+		gt.step(1, Startup{Source: higher})
+		gt.want("b FAULT")
+	})
+	t.Run("a member that had a fault before it joined has none any more", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.g[0].Step(gt.now, FaultBegin{"x"})
+		gt.g[0].Step(gt.now, FaultEnd{self})
+		gt.step(1, Startup{Source: self})
+		gt.want("b BACKUP")
+	})
+	t.Run("one that is started again does that alone", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.start()
+		gt.takeOver()
+		gt.step(0, Shutdown{})
+		gt.want("a sends 0", "a INIT")
+		gt.step(0, Startup{Source: self})
+		gt.want("a BACKUP")
+	})
+	t.Run("what one member lost all give up, and are back in their skew time", func(t *testing.T) { // what one lost, all give up, and are back in their skew
 		gt := newGroupTest(t, nil, nil)
 		gt.start()
 		gt.takeOver()

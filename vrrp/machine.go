@@ -317,7 +317,6 @@ func (m *Machine) resign(now time.Time, tell bool) {
 		m.advertise(now, 0)
 	}
 	m.do(RemoveAddrs{})
-	m.burstAt, m.refreshAt, m.lowerAt = time.Time{}, time.Time{}, time.Time{}
 }
 
 func (m *Machine) advertise(now time.Time, priority uint8) {
@@ -338,7 +337,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	m.do(AddAddrs{})
 	m.announce(m.in.Announce.rounds())
 	m.timer = now.Add(m.in.interval())
-	m.burstAt, m.refreshAt, m.answeredAt = time.Time{}, time.Time{}, time.Time{}
+	m.burstAt, m.refreshAt, m.lowerAt = time.Time{}, time.Time{}, time.Time{}
 	delay := m.in.Announce.delay()
 	if delay > 0 {
 		m.burstAt = now.Add(delay)
@@ -350,8 +349,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	if m.state == Backup && !m.leaving && now.Sub(m.heardAt) >= 2*m.masterInterval {
 		m.silent = m.master // and not one that we preempt
 	}
-	m.leaving, m.ready, m.polite, m.preemptAt = false, false, false, time.Time{}
-	m.masterInterval = m.in.interval()
+	m.polite = false
 	m.goTo(now, Master, reason)
 }
 
@@ -417,9 +415,6 @@ func (m *Machine) yields(now time.Time, priority uint8) bool {
 	}
 	if m.in.NoPreempt {
 		return true
-	}
-	if m.in.PreemptDelay == 0 {
-		return false
 	}
 	if m.preemptAt.IsZero() {
 		m.preemptAt = now.Add(m.in.PreemptDelay)
@@ -499,8 +494,8 @@ func (m *Machine) yieldTo(now time.Time, from netip.Addr, a *Advertisement, why 
 }
 
 func (m *Machine) timeout(now time.Time) {
+	m.expired(now) // and has all the time of a BACKUP again
 	switch {
-	case m.expired(now):
 	case m.state == Master:
 		m.masterTimeout(now)
 	case m.state == Backup && !now.Before(m.timer):
@@ -510,15 +505,14 @@ func (m *Machine) timeout(now time.Time) {
 
 // expired makes a BACKUP of a MASTER that was held up for so long that another must have taken over. It does not say
 // priority 0: the other is in office.
-func (m *Machine) expired(now time.Time) bool {
+func (m *Machine) expired(now time.Time) {
 	if m.state != Master || m.in.TimerExpiredBackup == 0 ||
 		now.Sub(m.sentAt) <= expiredInterval(m.in.version(), m.in.TimerExpiredBackup, m.in.interval()) {
-		return false
+		return
 	}
 	late := now.Sub(m.sentAt)
 	m.resign(now, false)
 	m.becomeBackup(now, m.in.interval(), fmt.Sprintf("held up for %v: another must have taken over", late))
-	return true
 }
 
 func (m *Machine) takeoverReason() string {
@@ -583,7 +577,6 @@ func (m *Machine) faultBegin(now time.Time, reason string) {
 		m.do(RemoveAddrs{})
 	}
 	m.resign(now, true)
-	m.ready = false
 	m.goTo(now, Fault, reason)
 }
 

@@ -95,7 +95,7 @@ func (mt *machineTest) takeOver() {
 	mt.want("SendAdvert{Priority:100}", "AddAddrs{}", "AnnounceAddrs{Rounds:5}", "BACKUP -> MASTER")
 }
 
-// 9568-6.4.1-1: an owner becomes MASTER at once, advert first.
+// RFC 9568, Section 6.4.1 (1): an owner becomes MASTER at once, advert first.
 func TestOwnerStartsAsMaster(t *testing.T) {
 	mt := newMachineTest(t, func(in *Instance) { in.Priority = 255 })
 	mt.step(Startup{Source: self})
@@ -104,7 +104,7 @@ func TestOwnerStartsAsMaster(t *testing.T) {
 	mt.want("SendAdvert{Priority:255}")
 }
 
-// 9568-6.4.1-2 and 9568-6.4.2-7: BACKUP for Active_Down_Interval, then advert, addresses, announcement.
+// RFC 9568, Sections 6.4.1 (2) and 6.4.2 (7): BACKUP for Active_Down_Interval, then advert, addresses, announcement.
 func TestBackupTakesOverAfterMasterDown(t *testing.T) {
 	mt := newMachineTest(t, nil)
 	mt.start()
@@ -116,7 +116,7 @@ func TestBackupTakesOverAfterMasterDown(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}")
 }
 
-// 9568-6.4.2-8: priority 0 shortens the wait to Skew_Time, once.
+// RFC 9568, Section 6.4.2 (8): priority 0 shortens the wait to Skew_Time, once.
 func TestBackupHonoursPriorityZero(t *testing.T) {
 	mt := newMachineTest(t, nil)
 	mt.start()
@@ -133,7 +133,7 @@ func TestBackupHonoursPriorityZero(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}", "AddAddrs{}", "AnnounceAddrs{Rounds:5}", "BACKUP -> MASTER")
 }
 
-// 9568-6.4.2-9: equal or higher priority restarts the timer with the sender's interval; addresses are not compared.
+// RFC 9568, Section 6.4.2 (9): equal or higher priority restarts the timer with the sender's interval; addresses are not compared.
 func TestBackupLearnsTheInterval(t *testing.T) {
 	for _, from := range []netip.Addr{lower, higher} {
 		mt := newMachineTest(t, nil)
@@ -156,7 +156,7 @@ func TestBackupWithLongestInterval(t *testing.T) {
 	}
 }
 
-// 9568-6.4.2-10: lower priority is discarded, the timer runs on.
+// RFC 9568, Section 6.4.2 (10): lower priority is discarded, the timer runs on.
 func TestBackupPreempts(t *testing.T) {
 	mt := newMachineTest(t, nil)
 	mt.start()
@@ -166,7 +166,7 @@ func TestBackupPreempts(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}", "AddAddrs{}", "AnnounceAddrs{Rounds:5}", "BACKUP -> MASTER")
 }
 
-// 9568-6.4.2-9, Preempt_Mode False.
+// RFC 9568, Section 6.4.2 (9), Preempt_Mode False.
 func TestNoPreempt(t *testing.T) {
 	mt := newMachineTest(t, func(in *Instance) { in.NoPreempt = true })
 	mt.start()
@@ -176,7 +176,7 @@ func TestNoPreempt(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}", "AddAddrs{}", "AnnounceAddrs{Rounds:5}", "BACKUP -> MASTER")
 }
 
-// 9568-6.1-12: an owner preempts whatever Preempt_Mode says.
+// RFC 9568, Section 6.1: an owner preempts whatever Preempt_Mode says.
 func TestOwnerPreemptsInSpiteOfNoPreempt(t *testing.T) {
 	mt := newMachineTest(t, func(in *Instance) { in.NoPreempt, in.Priority = true, 255 })
 	mt.step(FaultBegin{Reason: "x"})
@@ -197,7 +197,7 @@ func TestPreemptDelayCountsFromTheFirstLowerAdvert(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}", "AddAddrs{}", "AnnounceAddrs{Rounds:5}", "BACKUP -> MASTER")
 }
 
-// 9568-6.4.3-9: shutting down a MASTER says so and gives up the addresses; 9568-6.4.2-6: a BACKUP is silent.
+// RFC 9568, Section 6.4.3 (9): shutting down a MASTER says so and gives up the addresses; Section 6.4.2 (6): a BACKUP is silent.
 func TestShutdown(t *testing.T) {
 	mt := newMachineTest(t, nil)
 	mt.start()
@@ -212,7 +212,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// 9568-6.4.3-11: priority 0 is answered, and we stay.
+// RFC 9568, Section 6.4.3 (11): priority 0 is answered, and we stay.
 func TestMasterAnswersPriorityZero(t *testing.T) {
 	mt := newMachineTest(t, nil)
 	mt.start()
@@ -224,7 +224,7 @@ func TestMasterAnswersPriorityZero(t *testing.T) {
 	mt.want("SendAdvert{Priority:100}")
 }
 
-// 9568-6.4.3-12: a better MASTER wins: higher priority, or equal priority and higher address, as numbers.
+// RFC 9568, Section 6.4.3 (12): a better MASTER wins: higher priority, or equal priority and higher address, as numbers.
 func TestMasterYields(t *testing.T) {
 	for _, c := range []struct {
 		from     netip.Addr
@@ -240,7 +240,7 @@ func TestMasterYields(t *testing.T) {
 	}
 }
 
-// 9568-6.4.3-13: a lesser MASTER is answered at once, and the schedule of adverts goes on unchanged.
+// RFC 9568, Section 6.4.3 (13): a lesser MASTER is answered at once, and the schedule of adverts goes on unchanged.
 func TestMasterAsserts(t *testing.T) {
 	for _, c := range []struct {
 		from     netip.Addr
@@ -308,7 +308,7 @@ func TestFault(t *testing.T) {
 	mt.takeOver()
 }
 
-// 3768-6.1: the skew of version 2 is in parts of a second, whatever the interval; the MASTER's interval is not learned.
+// RFC 3768, Section 6.1: the skew of version 2 is in parts of a second, whatever the interval; the MASTER's interval is not learned.
 func TestVersion2Timers(t *testing.T) {
 	mt := newMachineTest(t, func(in *Instance) { in.Version, in.Interval = 2, 5*time.Second })
 	mt.start()

@@ -153,7 +153,7 @@ func TestLongestIntervalSurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[4] |= 0xf0 // reserved bits are ignored when received (9568-5.2.6-2)
+	b[4] |= 0xf0 // reserved bits are ignored when received (RFC 9568, Section 5.2.6)
 	var got Advertisement
 	if err := got.ParsePacket(b, src4, GroupIPv4); err != nil || got.Interval != a.Interval {
 		t.Fatalf("%v, %v", got.Interval, err)

@@ -181,27 +181,27 @@ func testRecordedAH(t *testing.T, r recording, auth *Authenticator) {
 	}
 }
 
-// TestVectors has the vectors V-1 to V-8: VRID 51, priority 200.
+// TestVectors has packets whose checksums were computed by another program: VRID 51, priority 200.
 func TestVectors(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("fe80::10")
 	base := Advertisement{Version: 3, VRID: 51, Priority: 200, Interval: time.Second, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.100")}}
 	linkLocal, global := netip.MustParseAddr("fe80::100"), netip.MustParseAddr("2001:db8::100")
 	for _, c := range []struct {
-		id       string
+		name     string
 		src, dst netip.Addr
 		edit     func(a *Advertisement)
 		want     string
 	}{
-		{"V-1", v4, GroupIPv4, func(a *Advertisement) { a.Checksum = ChecksumMessage }, "3133c80100644402c0000264"},
-		{"V-2", v4, GroupIPv4, func(a *Advertisement) { a.Checksum = ChecksumPseudo }, "3133c80100643935c0000264"},
-		{"V-3", v4, netip.MustParseAddr("198.51.100.20"), func(a *Advertisement) { a.Checksum = ChecksumPseudo }, "3133c8010064eeffc0000264"},
-		{"V-3 old", v4, netip.MustParseAddr("198.51.100.20"), func(a *Advertisement) { a.Checksum = ChecksumGroup }, "3133c80100643935c0000264"},
-		{"V-4 message", v4, GroupIPv4, func(a *Advertisement) { a.Priority, a.Checksum = 0, ChecksumMessage }, "3133000100640c03c0000264"},
-		{"V-4 pseudo", v4, GroupIPv4, func(a *Advertisement) { a.Priority, a.Checksum = 0, ChecksumPseudo }, "3133000100640136c0000264"},
-		{"V-5", v6, GroupIPv6, func(a *Advertisement) { a.Addrs, a.Checksum = []netip.Addr{linkLocal}, ChecksumPseudo }, "3133c801006408b8fe800000000000000000000000000100"},
-		{"V-6", v6, GroupIPv6, func(a *Advertisement) { a.Addrs, a.Checksum = []netip.Addr{linkLocal, global}, ChecksumPseudo }, "3133c8020064d9edfe80000000000000000000000000010020010db8000000000000000000000100"},
-		{"V-7", v4, GroupIPv4, func(a *Advertisement) { a.Version, a.Checksum = 2, ChecksumMessage }, "2133c80100015465c00002640000000000000000"},
-		{"V-8", v4, GroupIPv4, func(a *Advertisement) {
+		{"message alone", v4, GroupIPv4, func(a *Advertisement) { a.Checksum = ChecksumMessage }, "3133c80100644402c0000264"},
+		{"pseudo-header", v4, GroupIPv4, func(a *Advertisement) { a.Checksum = ChecksumPseudo }, "3133c80100643935c0000264"},
+		{"unicast, pseudo-header", v4, netip.MustParseAddr("198.51.100.20"), func(a *Advertisement) { a.Checksum = ChecksumPseudo }, "3133c8010064eeffc0000264"},
+		{"unicast, old form", v4, netip.MustParseAddr("198.51.100.20"), func(a *Advertisement) { a.Checksum = ChecksumGroup }, "3133c80100643935c0000264"},
+		{"priority 0, message alone", v4, GroupIPv4, func(a *Advertisement) { a.Priority, a.Checksum = 0, ChecksumMessage }, "3133000100640c03c0000264"},
+		{"priority 0, pseudo-header", v4, GroupIPv4, func(a *Advertisement) { a.Priority, a.Checksum = 0, ChecksumPseudo }, "3133000100640136c0000264"},
+		{"IPv6", v6, GroupIPv6, func(a *Advertisement) { a.Addrs, a.Checksum = []netip.Addr{linkLocal}, ChecksumPseudo }, "3133c801006408b8fe800000000000000000000000000100"},
+		{"IPv6, two addresses", v6, GroupIPv6, func(a *Advertisement) { a.Addrs, a.Checksum = []netip.Addr{linkLocal, global}, ChecksumPseudo }, "3133c8020064d9edfe80000000000000000000000000010020010db8000000000000000000000100"},
+		{"version 2", v4, GroupIPv4, func(a *Advertisement) { a.Version, a.Checksum = 2, ChecksumMessage }, "2133c80100015465c00002640000000000000000"},
+		{"version 2, password", v4, GroupIPv4, func(a *Advertisement) {
 			a.Version, a.Checksum, a.AuthType, a.AuthData = 2, ChecksumMessage, AuthPass, [8]byte([]byte("secret\x00\x00"))
 		}, "2133c80101011719c00002647365637265740000"},
 	} {
@@ -209,11 +209,11 @@ func TestVectors(t *testing.T) {
 		c.edit(&a)
 		got, err := a.AppendPacket(nil, c.src, c.dst)
 		if err != nil || hex.EncodeToString(got) != c.want {
-			t.Errorf("%s: %x, %v, want %s", c.id, got, err, c.want)
+			t.Errorf("%s: %x, %v, want %s", c.name, got, err, c.want)
 		}
 		var back Advertisement
 		if err := back.ParsePacket(got, c.src, c.dst); err != nil || !reflect.DeepEqual(back, a) {
-			t.Errorf("%s: read as %+v, %v", c.id, back, err)
+			t.Errorf("%s: read as %+v, %v", c.name, back, err)
 		}
 	}
 }

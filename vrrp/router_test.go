@@ -309,7 +309,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	})
 }
 
-// TestUnicastTellsWhereItIs: back from FAULT, peers must find the way here again (6.28).
+// TestUnicastTellsWhereItIs: back from FAULT, peers must find the way here again.
 func TestUnicastTellsWhereItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := vrrptest.NewLAN()

@@ -39,8 +39,7 @@ func (c recordingConn) Send(datagrams []vrrp.Datagram) {
 	}
 }
 
-// TestRequirementsSend: what leaves, for each kind of instance (9568-7.2-1 to 9568-7.2-7, 3768-7.2-1, 9568-5.1.1.1-1,
-// 9568-5.1.1.3-1, 9568-5.1.2.1-1, 9568-5.1.2.3-1; keepalived's 1.1, 1.2, 1.5, 1.6 and 1.14).
+// TestRequirementsSend: what leaves, for each kind of instance (RFC 9568, Sections 5.1 and 7.2; RFC 3768, Section 7.2).
 func TestRequirementsSend(t *testing.T) {
 	for name, c := range map[string]struct {
 		host string

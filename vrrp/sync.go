@@ -36,7 +36,7 @@ func (g Group) Step(now time.Time, m *Machine, ev Event, do func(*Machine, Actio
 	case Received:
 		answered := m.answeredAt
 		g.run(now, m, ev, do)
-		if m.answeredAt != answered && m.state == Master {
+		if m.answeredAt != answered {
 			g.others(now, m, reannounce{}, do)
 		}
 	default:

@@ -207,7 +207,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// VRIDs below 16 are two digits of a MAC address all the same (9568-7.3-1, 9568-7.3-2).
+// VRIDs below 16 are two digits of a MAC address all the same (RFC 9568, Section 7.3).
 func TestTrapVRIDInTheMAC(t *testing.T) {
 	four, six := Instance{VRID: 5}, Instance{VRID: 15, Addrs: MustAddresses("fe80::100")}
 	if four.mac() != [6]byte{0, 0, 0x5e, 0, 1, 5} || six.mac() != [6]byte{0, 0, 0x5e, 0, 2, 15} {
