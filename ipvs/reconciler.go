@@ -18,7 +18,7 @@ type ReconcilerOptions struct {
 	Logger *slog.Logger
 	// Interval is the longest time between looks at the table for drift; up to a tenth less at random, so that not all machines
 	// look at once. 0 means 1 s. The kernel tells nobody when the table changes. A look at a large table takes longer: it is
-	// followed by a rest of a hundred times as long as it took, up to a minute.
+	// followed by a rest of a hundred times as long as the shortest of the last four took, up to a minute.
 	Interval time.Duration
 	// OnRepair is called from Run with what was done about drift, and the error of doing it; the same error is told once.
 	// It must not call the Reconciler.
@@ -222,6 +222,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	defer timer.Stop()
 	steps := time.NewTicker(r.rampStep())
 	defer steps.Stop()
+	var recent looks
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,7 +232,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case <-timer.C:
 			begin := time.Now()
 			r.look(ctx)
-			timer.Reset(r.pause(time.Since(begin)))
+			timer.Reset(r.pause(recent.cost(time.Since(begin))))
 		}
 	}
 }
@@ -242,6 +243,20 @@ const lookShare = 100
 // pause is the time to the next look when one took so long.
 func (r *Reconciler) pause(took time.Duration) time.Duration {
 	return max(r.o.Interval-rand.N(r.o.Interval/10+1), min(lookShare*took, time.Minute))
+}
+
+// looks are how long the last ones took, the eldest first or not.
+type looks struct {
+	took [4]time.Duration
+	n    int
+}
+
+// cost is that of a look, of which the last took so long: the shortest of a few, for some wait for a lock or a processor, and a
+// busy moment is no reason to look away for long.
+func (l *looks) cost(last time.Duration) time.Duration {
+	l.took[l.n%len(l.took)] = last
+	l.n++
+	return slices.Min(l.took[:min(l.n, len(l.took))])
 }
 
 // look reads the table and repairs what differs. What changes while it reads is left to the next time: nobody waits for a look.

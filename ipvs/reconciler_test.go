@@ -116,6 +116,45 @@ func TestReconcilerRepairsDrift(t *testing.T) {
 	})
 }
 
+// TestOneSlowLook: it may have waited for a processor; drift is seen as soon as before.
+func TestOneSlowLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &slowOnce{}
+		r := ipvs.NewReconciler(table, ipvs.ReconcilerOptions{})
+		mustSet(t, r, web(1, 2))
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
+		time.Sleep(5 * time.Second)
+		table.slow.Store(true)
+		time.Sleep(time.Second + 300*time.Millisecond)
+		if table.slow.Load() {
+			t.Fatal("no look in a second")
+		}
+		wish := table.Dump()
+		if err := table.Apply(ctx, ipvs.Diff([]ipvs.Service{web(1, 2)}, nil)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		if table.Dump() != wish {
+			t.Error("after one slow look drift is not seen within a second")
+		}
+	})
+}
+
+// slowOnce takes long for one list of its services.
+type slowOnce struct {
+	ipvstest.Fake
+	slow atomic.Bool
+}
+
+func (s *slowOnce) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
+	if s.slow.Swap(false) {
+		time.Sleep(200 * time.Millisecond)
+	}
+	return s.Fake.Services(ctx)
+}
+
 func TestReconcilerConvergesAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("kernel is out of sorts")
