@@ -27,7 +27,8 @@
 //	}
 //
 // On a kernel with ip_vs they just go on. Elsewhere the tests of that name are run once per package inside User Mode
-// Linux, and each gets its own verdict from there. [UML] runs any command that way.
+// Linux, and each gets its own verdict from there. [UML] runs any command that way. Tests that are named TestSystemd... and begin
+// with [Systemd] are run there with systemd as the first process.
 //
 // # Skips
 //

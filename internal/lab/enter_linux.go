@@ -22,7 +22,10 @@ const binVar = "HOLDFAST_LAB_BIN"
 // Main is for TestMain of a package whose tests use a [Net]: it builds the given programs, which are Go packages (see [Bin]),
 // and runs the tests in the lab's namespaces.
 func Main(m *testing.M, programs ...string) {
-	if inside() {
+	switch {
+	case underSystemd():
+		os.Exit(m.Run())
+	case inside():
 		exitOn(settle())
 		os.Exit(m.Run())
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,19 +25,25 @@ func Kernel(t KernelT) bool {
 	}
 	Need(t, "linux.uml", "go")
 	results, err := kernelResults()
+	judge(t, results, err, "TestKernel")
+	return false
+}
+
+// judge gives t the verdict of its namesake.
+func judge(t KernelT, results map[string]kernelResult, err error, prefix string) {
+	t.Helper()
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	r, ok := results[t.Name()]
 	switch {
 	case !ok:
-		t.Fatalf("the run in User Mode Linux has no test %s: is its name TestKernel...?", t.Name())
+		t.Fatalf("the run in User Mode Linux has no test %s: is its name %s...?", t.Name(), prefix)
 	case r.verdict != "PASS":
 		t.Fatalf("%s in User Mode Linux:\n%s", r.verdict, r.output)
 	default:
 		t.Logf("passed in User Mode Linux:\n%s", r.output)
 	}
-	return false
 }
 
 // KernelT is a [T] with a name, as every test has.
@@ -53,14 +58,20 @@ type kernelResult struct {
 
 // kernelResults runs the TestKernel tests of the package in the working directory, once.
 var kernelResults = sync.OnceValues(func() (map[string]kernelResult, error) {
+	return guestResults("^TestKernel", UML{Memory: "2G"})
+})
+
+// guestResults runs tests of the package in the working directory.
+func guestResults(pattern string, u UML) (map[string]kernelResult, error) {
 	var out bytes.Buffer
+	u.Output = &out
 	limit := guestLimit()
-	err := inUML(limit, &out, "-test.v", "-test.run=^TestKernel", "-test.parallel=1", fmt.Sprintf("-test.timeout=%v", limit-limit/8))
+	err := inUML(u, limit, "-test.v", "-test.run="+pattern, "-test.parallel=1", fmt.Sprintf("-test.timeout=%v", limit-limit/8))
 	if err != nil {
 		return nil, fmt.Errorf("kernel tests in User Mode Linux: %w\n%s", err, tail(out.String(), 60))
 	}
 	return parseVerdicts(out.String()), nil
-})
+}
 
 // guestLimit is how long the guest may take: most of what go test gives this process.
 func guestLimit() time.Duration {
@@ -74,7 +85,7 @@ func guestLimit() time.Duration {
 }
 
 // inUML builds the test binary of the package in the working directory and runs it in User Mode Linux.
-func inUML(limit time.Duration, out io.Writer, args ...string) error {
+func inUML(u UML, limit time.Duration, args ...string) error {
 	dir, err := os.MkdirTemp("", "holdfast-kernel-")
 	if err != nil {
 		return err
@@ -89,7 +100,7 @@ func inUML(limit time.Duration, out io.Writer, args ...string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	_, err = UML{Memory: "2G", Output: out}.Run(ctx, append([]string{binary}, args...)...)
+	_, err = u.Run(ctx, append([]string{binary}, args...)...)
 	return err
 }
 
@@ -107,7 +118,7 @@ func KernelBench(b *testing.B) bool {
 			args = append(args, "-"+name+"="+f.Value.String())
 		}
 	}
-	if err := inUML(time.Hour, os.Stdout, args...); err != nil {
+	if err := inUML(UML{Memory: "2G", Output: os.Stdout}, time.Hour, args...); err != nil {
 		b.Fatalf("benchmark in User Mode Linux: %v", err)
 	}
 	b.Skip("it ran in User Mode Linux, see above")

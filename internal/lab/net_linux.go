@@ -34,7 +34,7 @@ func New(t T) *Net {
 	if unavailable != nil {
 		missing(t, "no lab here: %v", unavailable)
 	}
-	if !inside() {
+	if !inside() && !underSystemd() {
 		t.Fatalf("lab: not inside the lab's namespaces: call lab.Main from TestMain, or lab.Program from main")
 	}
 	n := &Net{t: t, number: nets.Add(1)}
@@ -77,10 +77,12 @@ func (n *Net) Host(name string, addrs ...string) *Host {
 	return h
 }
 
-// Join gives the test itself an address on the switch ("10.0.0.9/24"): what it opens outside of hosts is there then.
-func (n *Net) Join(addr string) {
+// Join gives the test itself an address on the switch ("10.0.0.9/24"), on the interface that it names: what is opened outside
+// of hosts is there then.
+func (n *Net) Join(addr string) (iface string) {
 	n.t.Helper()
 	n.must(ip("addr", "add", addr, "dev", n.bridge, "nodad"))
+	return n.bridge
 }
 
 // hostSysctls make a host that answers at once: no duplicate address detection, no reverse path filter.

@@ -30,6 +30,9 @@ type UML struct {
 	Memory string
 	// Output receives what the command prints, while it runs. Nil discards it.
 	Output io.Writer
+	// Systemd makes systemd the first process, and the command a service of it. /etc, /var and /usr/local/sbin are the
+	// guest's own then; of the units that this machine has there are the journal's and empty targets.
+	Systemd bool
 }
 
 // Run boots a kernel, runs the command in it as root, in this process's working directory and with its environment, and
@@ -43,12 +46,18 @@ func (u UML) Run(ctx context.Context, argv ...string) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(box)
-	script, err := initScript(box, argv)
+	command, err := commandScript(box, argv)
 	if err != nil {
 		return 0, err
 	}
-	if err := os.WriteFile(filepath.Join(box, "init"), []byte(script), 0o755); err != nil {
-		return 0, err
+	first := initScript(box)
+	if u.Systemd {
+		first = systemdScript(box)
+	}
+	for name, script := range map[string]string{"init": first, "command": command} {
+		if err := os.WriteFile(filepath.Join(box, name), []byte(script), 0o755); err != nil {
+			return 0, err
+		}
 	}
 	return u.boot(ctx, box)
 }
@@ -80,7 +89,8 @@ func (u UML) boot(ctx context.Context, box string) (int, error) {
 func exitStatus(box, console string, halted error) (int, error) {
 	text, err := os.ReadFile(filepath.Join(box, "status"))
 	if err != nil {
-		return 0, fmt.Errorf("lab: User Mode Linux ended before the command did (%v); its console:\n%s", halted, tail(console, 20))
+		said, _ := os.ReadFile(filepath.Join(box, "console")) // systemd's
+		return 0, fmt.Errorf("lab: User Mode Linux ended before the command did (%v); its console:\n%s", halted, tail(console+string(said), 20))
 	}
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
@@ -125,11 +135,26 @@ func (u UML) copyFrom(path string, offset int64) int64 {
 }
 
 // modules are loaded before the command runs: on the guest's root the kernel cannot load them by itself.
-const modules = `ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_sh ip_vs_mh ip_vs_dh ip_vs_sed ip_vs_nq ip_vs_lblc ip_vs_lblcr
+const modules = `ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_sh ip_vs_mh ip_vs_dh ip_vs_sed ip_vs_nq ip_vs_lblc ip_vs_lblcr \
 ip_vs_fo ip_vs_ovf ip_vs_pe_sip veth dummy macvlan ipvlan vrf bridge sch_netem nf_tables`
 
-// initScript is the guest's first process. lo must be up, else ip_vs refuses every destination with EINVAL.
-func initScript(box string, argv []string) (string, error) {
+// mountScript makes a bare kernel usable. lo must be up, else ip_vs refuses every destination with EINVAL.
+const mountScript = `#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs -o mode=755 tmpfs /run; mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/shm /run/netns; mount -t tmpfs shm /dev/shm
+mkdir -p /lib/modules; mount --bind /usr/lib/uml/modules /lib/modules
+ip link set lo up
+for m in ` + modules + `; do modprobe -q $m; done
+`
+
+// initScript is the guest's first process.
+func initScript(box string) string {
+	return mountScript + quote(filepath.Join(box, "command")) + "\nsync; halt -f -p\n"
+}
+
+// commandScript runs the command where this process is, with its environment.
+func commandScript(box string, argv []string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
@@ -142,16 +167,11 @@ func initScript(box string, argv []string) (string, error) {
 		}
 	}
 	b.WriteString("export PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin:/usr/bin:/bin\n")
-	b.WriteString("mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmpfs /run; mount -t devtmpfs dev /dev 2>/dev/null\n")
-	b.WriteString("mkdir -p /dev/shm /run/netns; mount -t tmpfs shm /dev/shm\n")
-	b.WriteString("mkdir -p /lib/modules; mount --bind /usr/lib/uml/modules /lib/modules\n")
-	b.WriteString("ip link set lo up\nfor m in " + strings.ReplaceAll(modules, "\n", " ") + "; do modprobe -q $m; done\n")
 	fmt.Fprintf(&b, "cd %s\n", quote(dir))
 	for _, arg := range argv {
 		b.WriteString(quote(arg) + " ")
 	}
 	fmt.Fprintf(&b, "</dev/null >%s 2>&1\necho $? >%s\n", quote(filepath.Join(box, "out")), quote(filepath.Join(box, "status")))
-	b.WriteString("sync; halt -f -p\n")
 	return b.String(), nil
 }
 
