@@ -35,7 +35,7 @@ func Apply(o Options) error {
 	if o.LockMemory {
 		const onFault = 4 // MCL_ONFAULT: what the runtime reserves and does not use is not filled
 		if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | onFault); err != nil {
-			errs = append(errs, fmt.Errorf("lock memory: %w", err))
+			errs = append(errs, fmt.Errorf("lock memory: %w", needs(err, "CAP_IPC_LOCK")))
 		}
 	}
 	return errors.Join(errs...)
@@ -45,12 +45,12 @@ func (o *Options) thread(tid int) error {
 	var errs []error
 	if o.RealTime != 0 {
 		if err := setScheduler(tid, unix.SCHED_RR, o.RealTime); err != nil {
-			errs = append(errs, fmt.Errorf("real-time priority %d: %w", o.RealTime, err))
+			errs = append(errs, fmt.Errorf("real-time priority %d: %w", o.RealTime, needs(err, "CAP_SYS_NICE, and RestrictRealtime=no in a unit file")))
 		}
 	}
 	if o.Nice != nil {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, *o.Nice); err != nil {
-			errs = append(errs, fmt.Errorf("nice value %d: %w", *o.Nice, err))
+			errs = append(errs, fmt.Errorf("nice value %d: %w", *o.Nice, needs(err, "CAP_SYS_NICE")))
 		}
 	}
 	if len(o.CPUs) > 0 {
@@ -63,6 +63,14 @@ func (o *Options) thread(tid int) error {
 		}
 	}
 	return ended(errors.Join(errs...))
+}
+
+// needs says what would be allowed with which privilege.
+func needs(err error, what string) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: it needs %s", err, what)
+	}
+	return err
 }
 
 // ended ignores a thread that is gone.
