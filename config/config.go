@@ -37,6 +37,7 @@ type Config struct {
 	// Effective and Accepted count the statements that do something here and those that are read and do not.
 	Effective, Accepted int
 
+	program Pos               // where the first program is named
 	ignored map[string]string // comments that silence rules, by file and line
 }
 

@@ -124,6 +124,13 @@ func (c *Config) ignore(pos Pos, comment string) {
 	}
 }
 
+// runs remembers where a program is named first.
+func (c *Config) runs(at Pos) {
+	if c.program.Line == 0 {
+		c.program = at
+	}
+}
+
 func (c *Config) ignores(pos Pos, code string) bool {
 	if c.ignored == nil {
 		return false

@@ -47,11 +47,14 @@ func checkTable(kind string) map[string]setter[Check] {
 			}
 			c.Source = d.v.addr
 		},
-		"bind_port":        number(func(c *Check) *int { return &c.SourcePort }),
-		"bind_if":          text(func(c *Check) *string { return &c.Interface }),
-		"fwmark":           func(d *decoder, _ *Node, c *Check) { c.Mark = uint32(d.v.number) },
-		"virtualhost":      text(func(c *Check) *string { return &c.virtualhost }),
-		"misc_path":        func(d *decoder, _ *Node, c *Check) { c.Command, c.Args = d.v.script, arguments(d.v.script) },
+		"bind_port":   number(func(c *Check) *int { return &c.SourcePort }),
+		"bind_if":     text(func(c *Check) *string { return &c.Interface }),
+		"fwmark":      func(d *decoder, _ *Node, c *Check) { c.Mark = uint32(d.v.number) },
+		"virtualhost": text(func(c *Check) *string { return &c.virtualhost }),
+		"misc_path": func(d *decoder, n *Node, c *Check) {
+			c.Command, c.Args = d.v.script, arguments(d.v.script)
+			d.cfg.runs(n.Pos)
+		},
 		"user":             func(_ *decoder, n *Node, c *Check) { c.User, c.Group, c.Groups = userGroup(n) },
 		"misc_dynamic":     func(_ *decoder, _ *Node, c *Check) { c.Dynamic = true },
 		"log_all_failures": func(d *decoder, _ *Node, c *Check) { c.logFailures = new(d.v.flag) },

@@ -125,6 +125,13 @@ func (d *decoder) validateVMAC(v *VRRPInstance) {
 		d.warnf(v.Pos, "vmac-strict", "remove it", "instance %s: vmac_xmit_base is ignored in strict mode", v.Name)
 		v.VMACXmitBase = false
 	}
+	if v.VMACName != "" && v.VMACName == v.Interface {
+		d.warnf(v.Pos, "vmac-name", "give it another name, or none", "instance %s: its virtual link cannot have the name of its interface; the name is ignored", v.Name)
+		v.VMACName = ""
+	}
+	if v.VMAC && !v.VMACXmitBase && v.speaksUnicast() {
+		d.warnf(v.Pos, "vmac-unicast", "add vmac_xmit_base", "instance %s: unicast goes out by the interface itself, not by its virtual link", v.Name)
+	}
 	if v.VMACXmitBase && !v.VMAC {
 		d.warnf(v.Pos, "no-effect", "add use_vmac, or remove it", "instance %s: vmac_xmit_base has no effect without use_vmac", v.Name)
 	}

@@ -28,6 +28,9 @@ func (n *Notification) add(d *decoder, node *Node) {
 // command reads COMMAND [USER [GROUP]]. The command is one word, which may be quoted.
 func (d *decoder) command(n *Node) Command {
 	c := Command{Pos: n.Pos, Args: arguments(d.v.script)}
+	if len(c.Args) > 0 {
+		d.cfg.runs(n.Pos)
+	}
 	if words := d.v.script; len(words) > 1 {
 		c.User, c.Group = words[1], ""
 		if len(words) > 2 {

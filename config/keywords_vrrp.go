@@ -166,6 +166,7 @@ var syncKeywords = map[string]setter[SyncGroup]{
 
 func decodeScript(d *decoder, n *Node, c *Config) {
 	s := &Script{Pos: n.Pos, Name: n.Words[1].Text, end: n.End}
+	c.runs(n.Pos)
 	decodeBlock(d, n.block(), n.Block, s, scriptKeywords)
 	c.Scripts = append(c.Scripts, s)
 }

@@ -190,6 +190,13 @@ func (d *decoder) validateStrict(v *VRRPInstance) {
 			"instance %s: strict mode has no preempt_delay, and waits for 3 adverts", v.Name)
 		v.PreemptDelay, v.DownTimerAdverts = 0, 3
 	}
+	if v.Version == 2 && v.accept != nil && *v.accept {
+		d.warnf(v.Pos, "strict-accept", "remove accept, or vrrp_strict", "instance %s: in strict mode version 2 has no accept mode", v.Name)
+	}
+	if v.said.lowerDelay != nil || v.said.lowerRepeat != nil {
+		d.warnf(v.Pos, "strict-garp", "remove garp_lower_prio_delay and garp_lower_prio_repeat, or vrrp_strict",
+			"instance %s: in strict mode a lesser MASTER is not answered, and nothing announced", v.Name)
+	}
 	if v.State == "MASTER" && v.Priority != 255 || v.State == "BACKUP" && v.Priority == 255 {
 		d.warnf(v.Pos, "strict-state", "state MASTER is for priority 255, and the reverse", "instance %s: in strict mode the priority alone says who is MASTER at start", v.Name)
 		v.State = ""

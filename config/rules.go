@@ -446,8 +446,8 @@ var lintRules = []Rule{
 		Why: "Without enable_script_security scripts run as root even where others than root can change them; keepalived's own test of a configuration refuses it.",
 		Fix: "add enable_script_security and script_user to global_defs",
 		whole: func(l *linter) {
-			if len(l.cfg.Scripts) > 0 && !l.cfg.Global.ScriptSecurity {
-				l.say(l.cfg.Scripts[0].Pos, "scripts run without script security")
+			if l.cfg.program.Line > 0 && !l.cfg.Global.ScriptSecurity {
+				l.say(l.cfg.program, "scripts run without script security")
 			}
 		},
 	},

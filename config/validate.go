@@ -85,10 +85,15 @@ func (d *decoder) validateInstance(v *VRRPInstance) {
 
 // validateUnicast tells of an instance that speaks of unicast and names no peer: it goes on by multicast.
 func (d *decoder) validateUnicast(v *VRRPInstance) {
-	if len(v.UnicastPeers) == 0 && !v.FaultNoPeer && (v.UnicastSource.IsValid() || v.CheckUnicastSource || v.UnicastTTL > 0) {
+	if len(v.UnicastPeers) == 0 && !v.FaultNoPeer && v.speaksUnicast() {
 		d.warnf(v.Pos, "no-peers", "add unicast_peer { ADDRESS }, or remove what speaks of unicast",
 			"instance %s has no unicast_peer: its adverts go by multicast", v.Name)
 	}
+}
+
+// speaksUnicast says that the instance has a keyword of unicast, if not peers.
+func (v *VRRPInstance) speaksUnicast() bool {
+	return unicast(v) || v.FaultNoPeer || v.CheckUnicastSource || v.UnicastTTL > 0
 }
 
 func unicast(v *VRRPInstance) bool { return len(v.UnicastPeers) > 0 || v.UnicastSource.IsValid() }
@@ -348,6 +353,9 @@ func (d *decoder) validateConnection(c *Check) {
 	if a.Is6() && a.IsLinkLocalUnicast() && c.Interface == "" && !c.local() {
 		d.errorf(c.Pos, "missing-keyword", "add bind_if IF", "%s of the link-local address %v needs an interface to ask by", c.Kind, a)
 	}
+	if c.Source.IsValid() && c.Source.Is6() != a.Is6() && !c.local() {
+		d.errorf(c.Pos, "family-clash", "", "%s: bindto %v is not of the family of %v, where the check connects to", c.Kind, c.Source, a)
+	}
 	if c.SourcePort != 0 && !c.Source.IsValid() {
 		d.warnf(c.Pos, "no-effect", "add bindto ADDR", "%s: bind_port has no effect without bindto", c.Kind)
 	}
@@ -376,8 +384,8 @@ func (d *decoder) validateCheck(c *Check) {
 			d.errorf(c.Pos, "missing-keyword", "add connect_port PORT", "AGENT_CHECK needs the port of the agent, which is not the server's")
 		}
 	case "UDP_CHECK":
-		if c.ReplyMax != 0 && c.ReplyMin > c.ReplyMax {
-			d.errorf(c.Pos, "bad-value", "", "min_reply_length %d is above max_reply_length %d: no answer could fit", c.ReplyMin, c.ReplyMax)
+		if most := cmp.Or(c.ReplyMax, 255); c.ReplyMin > most {
+			d.errorf(c.Pos, "bad-value", "", "min_reply_length %d is above max_reply_length %d: no answer could fit", c.ReplyMin, most)
 		}
 	case "MISC_CHECK":
 		if len(c.Command) == 0 {

@@ -38,6 +38,7 @@ var differs = map[string]string{
 	"group-large.conf":          "a group with an error is not judged as a whole on top of it",
 	"vs-group.conf":             "an empty group is told where it is used",
 	"top-unknown-group.conf":    "keepalived logs an unknown group at run time only; a service that would not be there is an error",
+	"vs-sorry-family.conf":      "told where the sorry server is written, not at the end of the service",
 	"script-weight.conf":        "2.2.7 takes weights up to 254 and cuts others",
 }
 
