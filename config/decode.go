@@ -30,6 +30,8 @@ type decoder struct {
 	quiet int
 	// unnumbered counts rules without a preference, IPv4's and IPv6's.
 	unnumbered [2]int
+	// kept are the virtual servers as a Cache keeps them, by their index; nil, or missing at the end, for those that it does not.
+	kept []*served
 }
 
 func newDecoder(name string) *decoder {

@@ -9,7 +9,8 @@
 //	for _, d := range diags { fmt.Println(d) }
 //	if diags.Err() != nil { ... }       // it has errors; cfg holds what could be read all the same
 //
-// [Loader] reads from an [io/fs.FS], with another configuration id or environment; [Read] takes text that is at hand.
+// [Loader] reads from an [io/fs.FS], with another configuration id or environment; [Read] takes text that is at hand. With a
+// [Cache], a file is read again at the cost of what changed in it.
 //
 // # Layers
 //

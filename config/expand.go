@@ -41,6 +41,8 @@ type expander struct {
 	depth   int
 	made    int
 	check   includeCheck
+	worked  int     // texts that were more than statements
+	reader  *reader // nil without a Cache
 }
 
 // definition is what $NAME stands for: one line, or several.
@@ -66,22 +68,38 @@ func (e *expander) run(name, text string) {
 func (e *expander) source(name, text string) {
 	e.file, e.line = name, 0
 	e.files = append(e.files, name)
-	text = e.clean(name, text)
-	dollars := strings.IndexByte(text, '$') >= 0
-	for line := range strings.Lines(text) {
-		e.line++
-		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
-		switch {
-		case e.reading != nil:
-			e.continueDefinition(line)
-		case dollars && strings.IndexByte(line, '$') >= 0:
-			e.language(uncomment(line), len(line)-len(strings.TrimLeft(line, blanks)))
-		default:
-			e.text(line, 0)
+	for text = e.clean(name, text); text != ""; {
+		if n := e.reader.take(text); n > 0 {
+			text = text[n:]
+			continue
 		}
+		line := text
+		if end := strings.IndexByte(text, '\n'); end >= 0 {
+			line = text[:end+1]
+		}
+		text = text[len(line):]
+		e.sourceLine(line)
+		e.reader.outside(line)
 	}
 	e.files = e.files[:len(e.files)-1]
 }
+
+// sourceLine reads one line of a file.
+func (e *expander) sourceLine(line string) {
+	e.line++
+	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+	switch {
+	case e.reading != nil:
+		e.continueDefinition(line)
+	case strings.IndexByte(line, '$') >= 0:
+		e.language(uncomment(line), len(line)-len(strings.TrimLeft(line, blanks)))
+	default:
+		e.text(line, 0)
+	}
+}
+
+// idle says that nothing is open: what comes next is a statement of the top level.
+func (e *expander) idle() bool { return len(e.open) == 1 && e.last == nil && e.reading == nil }
 
 // uncomment removes comment and outer blanks. Escapes of comment signs stay, for the parser to remove.
 func uncomment(line string) string { return strings.Trim(line[:commentAt(line)], blanks) }
@@ -102,6 +120,7 @@ func (e *expander) maybeLanguage(rest string, column int) bool {
 // language works a line, or the rest of one, off: condition, definition, repetition, substitution, include, in this order;
 // then what stands before the first brace, the brace, and the rest in the same way.
 func (e *expander) language(text string, column int) {
+	e.worked++
 	if e.depth++; e.depth > maxDepth {
 		e.failf(column, "expansion-depth", "", "expansion is more than %d deep here; the rest is left out", maxDepth)
 		e.depth--
@@ -348,6 +367,7 @@ func (e *expander) value(name, parameters, reference string, column int) (lines 
 	switch {
 	case d == nil && strings.HasPrefix(name, "_"):
 		text, ok := e.predefined(name, parameters, column)
+		e.reader.outside(text)
 		return []string{text}, ok
 	case d == nil:
 		e.diags.add(e.at(column+1), Warning, "undefined", "define it above: $"+name+"=VALUE", "%s is not defined; it is taken as it stands", reference)

@@ -150,12 +150,12 @@ func (d *decoder) resolveNotifications() {
 		}
 		v.resolve(g, vrrp, priorities)
 	}
-	for _, v := range d.cfg.VirtualServers {
+	eachServer(d.cfg, d.kept, phaseNotify, &d.diags, func(v *VirtualServer) {
 		v.Notification.resolve(g, first(false, checkers...), false)
 		for _, r := range v.RealServers {
 			r.Notification.resolve(g, first(true, checkers...), false)
 		}
-	}
+	})
 	for _, c := range []*Command{&g.Startup, &g.Shutdown} {
 		c.resolve(g)
 	}

@@ -26,7 +26,9 @@ func Rules() []Rule { return append([]Rule(nil), lintRules...) }
 
 // Lint looks for what is allowed and yet brings services down. A rule is silent where the line it speaks of has the comment
 // "# lint:ignore CODE".
-func Lint(c *Config) Diagnostics {
+func Lint(c *Config) Diagnostics { return lint(c, nil) }
+
+func lint(c *Config, kept []*served) Diagnostics {
 	l := &linter{cfg: c, vips: make(map[netip.Addr]bool)}
 	for _, v := range c.Instances {
 		for _, a := range v.held() {
@@ -42,9 +44,7 @@ func Lint(c *Config) Diagnostics {
 	for _, v := range c.Instances {
 		each(l, func(r *Rule) bool { return r.instance != nil }, func(r *Rule) { r.instance(l, v) })
 	}
-	for _, v := range c.VirtualServers {
-		l.virtualServer(v)
-	}
+	eachServer(c, kept, phaseLint, &l.diags, l.virtualServer)
 	return l.diags.sorted()
 }
 

@@ -13,9 +13,7 @@ func (d *decoder) resolve() {
 	for _, v := range d.cfg.Instances {
 		d.resolveInstance(v)
 	}
-	for _, v := range d.cfg.VirtualServers {
-		d.resolveServer(v)
-	}
+	eachServer(d.cfg, d.kept, phaseResolve, &d.diags, d.resolveServer)
 	d.resolveNotifications()
 	for _, g := range d.cfg.SyncGroups {
 		d.resolveGroup(g)

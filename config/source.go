@@ -23,6 +23,8 @@ type Loader struct {
 	ConfigID string
 	// Getenv answers ${_ENV NAME}. Nil means the environment of this process.
 	Getenv func(string) string
+	// Cache makes a file cheap to read again. Nil means that all of it is read each time.
+	Cache *Cache
 }
 
 // LoadFile reads, decodes and lints a file of this host with everything that it includes. The error is about reading it; what
@@ -51,6 +53,10 @@ func (l Loader) Read(name string, src []byte) (*Config, Diagnostics) {
 }
 
 func (l Loader) read(name, text string) (*Config, Diagnostics) {
+	if l.Cache != nil {
+		d := l.Cache.load(l, name, text)
+		return d.cfg, d.diags.sorted()
+	}
 	d := newDecoder(name)
 	e := newExpander(l, &d.diags, d.top)
 	e.reuse = true // what the decoder keeps are strings and places

@@ -24,8 +24,8 @@ func (d *decoder) validate() {
 			d.errorf(v.Pos, "duplicate-service", "put the real servers into one block", "virtual_server %s exists already, at line %d", v, first.Line)
 		}
 		services[key] = v.Pos
-		d.validateServer(v)
 	}
+	eachServer(d.cfg, d.kept, phaseValidate, &d.diags, d.validateServer)
 }
 
 func (d *decoder) validateInstances() {

@@ -48,6 +48,7 @@ const (
 type director struct {
 	options
 	loader     config.Loader
+	cache      config.Cache // of the file
 	log        *slog.Logger
 	table      ipvs.Table // nil when nothing is balanced
 	tableErr   error      // why it is not the kernel's
@@ -230,7 +231,9 @@ func (d *director) begin(ctx context.Context) (code int, err error) {
 
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
-	r, code, err := load(d.loader, d.file)
+	loader := d.loader
+	loader.Cache = &d.cache
+	r, code, err := load(loader, d.file)
 	d.logDiagnostics(r.diags)
 	if d.loaded {
 		err = d.strict(r, err)
