@@ -499,7 +499,7 @@ func TestText(t *testing.T) {
 	now := time.Now()
 	s := holdfast.Status{
 		Time:      now,
-		Instances: []vrrp.InstanceStatus{{Instance: vrrp.Instance{Name: "web", Addrs: vrrp.MustAddresses("192.0.2.10/24")}, State: vrrp.Master, Since: now.Add(-time.Minute), Priority: 100}},
+		Instances: []vrrp.InstanceStatus{{Instance: vrrp.Instance{Name: "web", Addrs: vrrp.MustAddresses("192.0.2.10/24")}, State: vrrp.Master, Since: now.Add(-time.Minute), Priority: 100, Conflicts: map[string]uint64{"peer": 2, "claim": 1}}},
 		Services: []holdfast.ServiceStatus{{Service: "TCP 192.0.2.10:80", Up: true, LiveWeight: 1, Servers: []holdfast.ServerStatus{
 			{Server: "10.0.0.1:80", Up: true, Weight: 1, Entry: &holdfast.EntryStatus{ActiveConnections: 3}},
 			{Server: "10.0.0.2:80", Up: true, Weight: 1, Maintenance: true},
@@ -510,7 +510,7 @@ func TestText(t *testing.T) {
 	if err := errors.Join(observe.WriteText(&plain, s, false), observe.WriteText(&color, s, true)); err != nil {
 		t.Fatal(err)
 	}
-	want := `web  MASTER for 1m0s  priority 100  no master known  192.0.2.10/24
+	want := `web  MASTER for 1m0s  priority 100  no master known  192.0.2.10/24  conflicts: claim 1, peer 2
 TCP 192.0.2.10:80  UP           live weight 1
   10.0.0.1:80      UP           weight 1       3 active, 0 inactive
   10.0.0.2:80      MAINTENANCE  weight 1

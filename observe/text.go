@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +30,7 @@ func WriteText(w io.Writer, s holdfast.Status, color bool) error {
 		if in.Master.IsValid() {
 			master = "master " + in.Master.String()
 		}
-		t.row(in.Instance.String(), fmt.Sprintf("%v for %s", in.State, age(in.Since)), fmt.Sprintf("priority %d", in.Priority), master, addresses(&in.Instance))
+		t.row(in.Instance.String(), fmt.Sprintf("%v for %s", in.State, age(in.Since)), fmt.Sprintf("priority %d", in.Priority), master, addresses(&in.Instance), conflicting(in.Conflicts))
 	}
 	t.section()
 	for _, service := range s.Services {
@@ -64,6 +66,18 @@ func addresses(in *vrrp.Instance) string {
 		list = append(list, a.String())
 	}
 	return strings.Join(list, " ")
+}
+
+// conflicting tells how often other routers, or hosts, did not agree.
+func conflicting(counts map[string]uint64) string {
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", kind, counts[kind]))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "conflicts: " + strings.Join(list, ", ")
 }
 
 func serverState(s *holdfast.ServerStatus) string {

@@ -20,12 +20,13 @@ const (
 	ConflictInterval                         // another advertisement interval
 	ConflictAddrs                            // another list of virtual addresses
 	ConflictPeer                             // a peer that adverts cannot be sent to, or a stranger that sends them
+	ConflictClaim                            // another host says on the link that it has one of our addresses, and sends no adverts that we accept
 	conflictKinds
 )
 
 var conflictNames = [conflictKinds]string{
 	ConflictMaster: "master", ConflictOwner: "owner", ConflictSource: "source", ConflictVersion: "version", ConflictChecksum: "checksum",
-	ConflictAuth: "auth", ConflictInterval: "interval", ConflictAddrs: "addresses", ConflictPeer: "peer",
+	ConflictAuth: "auth", ConflictInterval: "interval", ConflictAddrs: "addresses", ConflictPeer: "peer", ConflictClaim: "claim",
 }
 
 // String is one word.
@@ -47,7 +48,7 @@ type Conflict struct {
 	// At is when it was noticed.
 	At   time.Time
 	Kind ConflictKind
-	// From is the address of the other router.
+	// From is the address of the other router; of a ConflictClaim the virtual address that another host claims.
 	From netip.Addr
 	// Detail is one line for a person.
 	Detail string

@@ -24,7 +24,8 @@
 //
 // Routers that do not agree, or do not hear each other, show it in their adverts. Every such [Conflict] is counted, and told to
 // [Options.OnConflict] when it begins and once a minute while it lasts. The MASTER that stays in office after one announces its
-// addresses again.
+// addresses again. So it does, every ten seconds at most, while a host that sends no adverts claims one of them by ARP or as a
+// neighbour.
 //
 // # Words
 //

@@ -326,12 +326,15 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 	switch a := a.(type) {
 	case SendAdvert:
 		r.send(now, x, a.Priority)
+		r.attend(now, x)
 	case AddAddrs:
 		r.hold(x, x.holdings())
 	case RemoveAddrs:
 		r.release(x, x.holdings())
 	case AnnounceAddrs:
 		r.announce(x, int(a.Rounds))
+	case DefendAddr:
+		r.defend(x, a.Addr)
 	case Transition:
 		r.transition(x, a)
 	case Conflict:
@@ -446,6 +449,7 @@ func (r *Router) join(x *runner) {
 	x.home, x.port = r.link(x.in.Interface), r.port(x)
 	x.port.runners = append(x.port.runners, x)
 	r.overhear(x)
+	r.contend(x)
 	r.names[x.in.String()] = x
 	r.machines[x.machine] = x
 	r.regroup = r.regroup || x.in.Sync != ""
@@ -475,6 +479,7 @@ func (r *Router) leave(x *runner) {
 		x.twin.guests = cut(x.twin.guests, x)
 		r.stale(x.twin)
 	}
+	r.concede(x)
 	if r.names[x.in.String()] == x {
 		delete(r.names, x.in.String())
 	}
@@ -506,6 +511,7 @@ func (r *Router) detach(x *runner) {
 	x.gone = true
 	r.timers.remove(x)
 	r.abandon(x.port, x.twin)
+	r.deafen(x.ears)
 }
 
 func cut(list []*runner, x *runner) []*runner {
@@ -519,7 +525,7 @@ func cut(list []*runner, x *runner) []*runner {
 func (r *Router) change(now time.Time, x *runner, in Instance) {
 	old, oldPort, oldTwin := x.holdings(), x.port, x.twin
 	refused := x.refused(old.Addrs)
-	oldLinks := x.vlinks
+	oldLinks, oldEars := x.vlinks, x.ears
 	r.promote(x, false)
 	r.leave(x)
 	for _, v := range oldLinks {
@@ -532,6 +538,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	r.join(x)
 	r.dropLinks(x, x.keepLinks(oldLinks))
 	r.abandon(oldPort, oldTwin)
+	r.deafen(oldEars)
 	r.look(x)
 	if !r.running {
 		return

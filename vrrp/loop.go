@@ -49,6 +49,7 @@ func (r *Router) poke() {
 func (r *Router) turn(now time.Time) {
 	r.expire(now)
 	r.hear(now)
+	r.judge(now)
 	r.settle(now)
 }
 

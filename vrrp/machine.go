@@ -47,7 +47,7 @@ func (s *State) UnmarshalText(text []byte) error {
 }
 
 // Event is what happens to a [Machine]: one of Startup, Shutdown, Received, Timeout, SetPriority, FaultBegin, FaultEnd, Reconfigure,
-// Lost, Yield and Readdress.
+// Lost, Yield, Readdress and Claimed.
 type Event interface{ event() }
 
 type (
@@ -104,8 +104,8 @@ func (demote) event()      {}
 func (drag) event()        {}
 func (reannounce) event()  {}
 
-// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, RemoveAddrs, Transition and Conflict. The
-// order of a Step's actions is part of the protocol.
+// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, DefendAddr, RemoveAddrs, Transition and Conflict.
+// The order of a Step's actions is part of the protocol.
 type Action interface{ action() }
 
 type (
@@ -176,6 +176,10 @@ type Machine struct {
 	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER.
 	burstAt, refreshAt, lowerAt time.Time
 
+	claims     []claim   // of our addresses by others, while MASTER
+	claimAt    time.Time // when the next of them counts, zero when none is waiting
+	rivalUntil time.Time // until when claims may be those of another MASTER whose adverts are heard
+
 	conflicts conflicts
 	actions   []Action // reused by every Step
 }
@@ -210,7 +214,7 @@ func (m *Machine) Deadline() (time.Time, bool) {
 		return m.timer, true
 	case Master:
 		next := m.timer
-		for _, at := range [...]time.Time{m.burstAt, m.refreshAt, m.lowerAt} {
+		for _, at := range [...]time.Time{m.burstAt, m.refreshAt, m.lowerAt, m.claimAt} {
 			if !at.IsZero() && at.Before(next) {
 				next = at
 			}
@@ -237,6 +241,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.source = ev.Source
 	case Received:
 		m.received(now, ev.From, ev.Advertisement)
+	case Claimed:
+		m.claimed(now, ev)
 	case Timeout:
 		m.timeout(now)
 	case SetPriority:
@@ -338,6 +344,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	m.announce(m.in.Announce.rounds())
 	m.timer = now.Add(m.in.interval())
 	m.burstAt, m.refreshAt, m.lowerAt = time.Time{}, time.Time{}, time.Time{}
+	m.dropClaims()
 	delay := m.in.Announce.delay()
 	if delay > 0 {
 		m.burstAt = now.Add(delay)
@@ -450,6 +457,7 @@ func (m *Machine) masterReceived(now time.Time, from netip.Addr, a *Advertisemen
 // assert answers a MASTER that must yield to us: the advert tells it, the announcement repairs bridges and neighbours
 // that it misled. The periodic schedule goes on unchanged. A flood is not answered by a flood.
 func (m *Machine) assert(now time.Time, from netip.Addr, a *Advertisement) {
+	m.rival(now, a)
 	if now.Sub(m.since) >= m.in.interval() { // one that we have just preempted may say so much
 		m.conflict(now, ConflictMaster, from, fmt.Sprintf("it is MASTER with priority %d, and should yield to our %d", a.Priority, m.priority))
 	}
@@ -547,6 +555,9 @@ func (m *Machine) masterTimeout(now time.Time) {
 		m.lowerAt = time.Time{}
 		rounds, _ := m.in.lowerPrio()
 		m.announce(rounds)
+	}
+	if due(now, m.claimAt) {
+		m.settleClaims(now)
 	}
 	if due(now, m.refreshAt) {
 		m.refreshAt = now.Add(m.in.Announce.Refresh)

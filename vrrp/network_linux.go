@@ -227,7 +227,7 @@ func (h *hostNetwork) Announce(name string, addrs []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if l.Flags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) != 0 || len(l.MAC) != 6 {
+	if !announces(&l) {
 		return nil
 	}
 	var errs []error
@@ -239,4 +239,9 @@ func (h *hostNetwork) Announce(name string, addrs []netip.Addr) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// announces says whether the link has ARP and neighbour discovery.
+func announces(l *rtnl.Link) bool {
+	return l.Flags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) == 0 && len(l.MAC) == 6
 }

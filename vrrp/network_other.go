@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime"
 )
@@ -28,3 +29,6 @@ func (hostNetwork) RemoveLink(string) error                   { return unsupport
 func (hostNetwork) Promote(string, bool) error                { return unsupported() }
 func (hostNetwork) Refuse(Firewall, []netip.Addr, bool) error { return unsupported() }
 func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }
+func (hostNetwork) Listen(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {
+	return nil, unsupported()
+}

@@ -60,6 +60,8 @@ type Router struct {
 	wake     chan struct{} // holds a token when the loop shall look again
 	news     *news
 	paces    paces
+	claims   claims
+	earWork  *worker
 	epoch    time.Time // of instants
 	readers  sync.WaitGroup
 
@@ -76,6 +78,7 @@ type Router struct {
 	links      map[string]*link
 	holders    map[place]*runner  // of addresses whose loss matters
 	vmacs      map[string]*runner // by the name of the link
+	ears       map[string]*ear    // by the name of the link
 	host       Host
 	delays     map[string]LinkDelay
 	adopts     map[string]bool    // instances that a predecessor left as MASTER
@@ -96,6 +99,7 @@ type Router struct {
 	sending   []*port
 	datagrams []Datagram
 	later     []func()  // to be done when the datagrams have left
+	judged    []heard   // claims being told
 	at        time.Time // of the step
 	do        func(*Machine, Action)
 }
@@ -108,6 +112,7 @@ func NewRouter(o Options) *Router {
 		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
+	r.ears, r.earWork = make(map[string]*ear), newWorker(r)
 	r.do = r.groupAction
 	r.paces.set(nil)
 	for i := range r.packets {
@@ -360,6 +365,11 @@ func (r *Router) stop() {
 	for _, p := range r.ports {
 		p.close()
 	}
+	for _, x := range r.runners {
+		r.concede(x)
+		r.deafen(x.ears)
+	}
+	r.commit()
 	r.mu.Unlock()
 	late := time.After(leaveTime)
 	for _, l := range workers {
@@ -370,6 +380,8 @@ func (r *Router) stop() {
 			r.log.Error("addresses could not be removed in time", "interface", l.name)
 		}
 	}
+	r.earWork.finish()
+	<-r.earWork.done
 	r.readers.Wait()
 }
 

@@ -19,6 +19,7 @@ type runner struct {
 	device     string // the link of its addresses
 	vlinks     []*vlink
 	promoted   bool    // its addresses' interfaces promote secondaries
+	ears       []*ear  // on the links of its addresses
 	links      []*link // its own and those that it depends on
 	wakeAt     instant // of its timer
 	slot       int     // in the timers, -1 outside

@@ -18,7 +18,7 @@ type Frame struct {
 	Data []byte
 }
 
-// Capture collects the frames on a host's eth0.
+// Capture collects the frames on a link of a host.
 type Capture struct {
 	conn *packet.Conn
 	done chan struct{}
@@ -28,11 +28,14 @@ type Capture struct {
 }
 
 // Capture begins to collect the frames on the host's eth0, until Stop or the end of the test.
-func (h *Host) Capture() *Capture {
+func (h *Host) Capture() *Capture { h.net.t.Helper(); return h.CaptureOn("eth0") }
+
+// CaptureOn is Capture on another link.
+func (h *Host) CaptureOn(link string) *Capture {
 	h.net.t.Helper()
 	c := &Capture{done: make(chan struct{})}
 	h.net.must(h.Do(func() error {
-		ifi, err := net.InterfaceByName("eth0")
+		ifi, err := net.InterfaceByName(link)
 		if err != nil {
 			return err
 		}

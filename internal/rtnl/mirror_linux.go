@@ -92,6 +92,18 @@ func (m *Mirror) Links() (names []string) {
 	return names
 }
 
+// HasMAC says whether a link has that MAC address.
+func (m *Mirror) HasMAC(mac [6]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.links {
+		if len(l.MAC) == len(mac) && [6]byte(l.MAC) == mac {
+			return true
+		}
+	}
+	return false
+}
+
 // Live says whether the mirror follows the kernel.
 func (m *Mirror) Live() bool {
 	m.mu.Lock()

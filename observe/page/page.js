@@ -178,7 +178,7 @@
   const drawInstances = () => {
     const list = [...model.instances.values()], box = $("routers").querySelector("ul");
     $("routers").querySelector(".count").textContent = list.length || "";
-    const key = JSON.stringify(list.map((x) => [x.state, x.since, x.priority, x.master, x.instance]));
+    const key = JSON.stringify(list.map((x) => [x.state, x.since, x.priority, x.master, x.instance, x.conflicts]));
     if (key === box.dataset.key) return;
     box.dataset.key = key;
     box.replaceChildren(...list.map((x) => {
@@ -187,6 +187,7 @@
       const chips = make("div", {class: "chips"});
       for (const a of [...(in_.Addrs || []), ...(in_.Excluded || [])].slice(0, 12)) chips.append(make("span", {class: "chip mono"}, a.prefix));
       if ((in_.Addrs || []).length + (in_.Excluded || []).length > 12) chips.append(make("span", {class: "chip"}, "…"));
+      const conflicts = Object.entries(x.conflicts || {}).map(([kind, n]) => kind + " " + n).join(", ");
       const master = x.state === "MASTER" ? "this host" : x.master || "none known";
       return make("li", {class: "card", "data-tone": stateTone(x.state), "data-hay": (name + " " + x.state + " " + in_.Interface + " " + (in_.Addrs || []).map((a) => a.prefix).join(" ")).toLowerCase()},
         make("div", {class: "head"}, badge(x.state, stateTone(x.state)), make("h3", {title: name}, name), x.since && !x.since.startsWith("0001") ? since(x.since, "for ") : null),
@@ -194,7 +195,8 @@
         make("p", {class: "facts"},
           make("span", {}, "master ", make("b", {class: x.state === "MASTER" ? null : "mono"}, master)),
           make("span", {}, "priority ", make("b", {}, String(x.priority)), x.priority !== configured ? " (" + configured + " configured)" : ""),
-          make("span", {}, make("b", {}, in_.Interface), " · VRID ", make("b", {}, String(in_.VRID)), " · v" + (in_.Version || 3))));
+          make("span", {}, make("b", {}, in_.Interface), " · VRID ", make("b", {}, String(in_.VRID)), " · v" + (in_.Version || 3)),
+          conflicts ? make("span", {}, "conflicts ", make("b", {}, conflicts)) : null));
     }));
   };
 

@@ -13,7 +13,7 @@
 //		... // b.Status says MASTER
 //	})
 //
-// Every host has one interface, eth0. Packets arrive after [LAN.Delay], 100 µs if that is zero.
+// Every host has one interface, eth0, and hears what the others announce. Packets arrive after [LAN.Delay], 100 µs if that is zero.
 package vrrptest
 
 import (
@@ -97,6 +97,8 @@ type Host struct {
 	links   map[string]bool // other interfaces, up or down
 	conns   []*conn
 	watch   []func(vrrp.Change)
+
+	listeners []*listener
 }
 
 var _ vrrp.Network = (*Host)(nil)
@@ -239,11 +241,12 @@ func (h *Host) Refuse(vrrp.Firewall, []netip.Addr, bool) error { return nil }
 
 // Announce implements [vrrp.Network].
 func (h *Host) Announce(_ string, addrs []netip.Addr) error {
-	h.lan.mu.Lock()
-	defer h.lan.mu.Unlock()
-	for _, a := range addrs {
-		h.lan.note(h, "announce", a)
-	}
+	h.set(func() {
+		for _, a := range addrs {
+			h.lan.note(h, "announce", a)
+		}
+	})
+	h.lan.claim(h, h.MAC(), slices.Clone(addrs)...)
 	return nil
 }
 
@@ -270,11 +273,11 @@ type datagram struct {
 func (l *LAN) deliver(sender *Host, d datagram) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sender != nil && (sender.cut || !sender.up || sender.missing) {
+	if sender != nil && !sender.connected() {
 		return
 	}
 	for _, h := range l.hosts {
-		if h == sender || h.cut || !h.up || h.missing || l.Drop != nil && l.Drop(d.header.Src, h.addr) {
+		if h == sender || !h.connected() || l.Drop != nil && l.Drop(d.header.Src, h.addr) {
 			continue
 		}
 		for _, c := range h.conns {
