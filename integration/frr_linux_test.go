@@ -70,6 +70,10 @@ func TestDirectorAndFRR(t *testing.T) {
 				t.Parallel()
 				life(t, d, names[0], names[1])
 			})
+			t.Run(d.name+"/"+names[0]+" is stronger and first", func(t *testing.T) {
+				t.Parallel()
+				strongFirst(t, d, names[0], names[1])
+			})
 		}
 	}
 }

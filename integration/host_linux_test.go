@@ -300,29 +300,29 @@ func TestUnicast(t *testing.T) {
 // TestVMACWithKeepalived: the address has its virtual MAC on whichever of the two holds it.
 func TestVMACWithKeepalived(t *testing.T) {
 	lab.Need(t, "ip", "keepalived")
-	t.Parallel()
-	d := dialect{"v3 VMAC", 500 * time.Millisecond, "version 3\n advert_int 0.5\n use_vmac", vip, false}
-	n := lab.New(t)
-	ours, theirs := d.router(t, n, "director", "10.9.0.1", "10.9.0.2", 200), d.router(t, n, "keepalived", "10.9.0.2", "10.9.0.1", 100)
-	watcher := n.Host("c", "10.9.0.3/24")
-	holds := func(r *router) bool {
-		out, err := r.host.Run(t.Context(), "ip", "-o", "addr", "show", "dev", "vrrp.51")
-		return err == nil && strings.Contains(out, vip.String()+"/")
+	for _, names := range [][2]string{{"director", "keepalived"}, {"keepalived", "director"}} {
+		t.Run(names[0]+" is stronger", func(t *testing.T) {
+			t.Parallel()
+			d := dialect{"v3 VMAC", 500 * time.Millisecond, "version 3\n advert_int 0.5\n use_vmac", vip, false}
+			n := lab.New(t)
+			high, low := d.router(t, n, names[0], "10.9.0.1", "10.9.0.2", 200), d.router(t, n, names[1], "10.9.0.2", "10.9.0.1", 100)
+			watcher := n.Host("c", "10.9.0.3/24")
+			answers := func() bool {
+				_, _ = watcher.Run(t.Context(), "ip", "neigh", "flush", "all")
+				_, _ = watcher.Run(t.Context(), "ping", "-c", "1", "-W", "1", vip.String())
+				out, _ := watcher.Run(t.Context(), "ip", "neigh", "show", vip.String())
+				return strings.Contains(out, "00:00:5e:00:01:33")
+			}
+			low.start(t)
+			within(t, 8*time.Second, names[1]+" holds it", low.holds)
+			high.start(t)
+			within(t, 8*time.Second, names[0]+" preempts", func() bool { return high.holds() && !low.holds() })
+			within(t, 5*time.Second, "it answers with the virtual MAC address", answers)
+			if status := high.process.Stop(); status != 0 {
+				t.Errorf("status %d", status)
+			}
+			within(t, 8*time.Second, names[1]+" takes over", low.holds)
+			within(t, 5*time.Second, "it answers with the same", answers)
+		})
 	}
-	answers := func() bool {
-		_, _ = watcher.Run(t.Context(), "ip", "neigh", "flush", "all")
-		_, _ = watcher.Run(t.Context(), "ping", "-c", "1", "-W", "1", vip.String())
-		out, _ := watcher.Run(t.Context(), "ip", "neigh", "show", vip.String())
-		return strings.Contains(out, "00:00:5e:00:01:33")
-	}
-	theirs.start(t)
-	within(t, 8*time.Second, "keepalived holds it", func() bool { return holds(theirs) })
-	ours.start(t)
-	within(t, 8*time.Second, "we preempt", func() bool { return holds(ours) && !holds(theirs) })
-	within(t, 5*time.Second, "we answer with the virtual MAC address", answers)
-	if status := ours.process.Stop(); status != 0 {
-		t.Errorf("status %d", status)
-	}
-	within(t, 8*time.Second, "keepalived takes over", func() bool { return holds(theirs) })
-	within(t, 5*time.Second, "it answers with the same", answers)
 }

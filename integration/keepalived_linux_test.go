@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ type dialect struct {
 }
 
 var dialects = []dialect{
+	{"v2", time.Second, "version 2\n advert_int 1", vip, false},
 	{"v2 PASS", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }", vip, false},
 	{"v2 AH", time.Second, "version 2\n advert_int 1\n authentication {\n auth_type AH\n auth_pass s3cret\n }", vip, false},
 	{"v3", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, false},
@@ -33,6 +35,8 @@ var dialects = []dialect{
 	{"v3 unicast", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip, true},
 	{"v3 unicast old checksum", 500 * time.Millisecond, "version 3\n advert_int 0.5\n old_unicast_checksum", vip, true},
 	{"v2 IPv6", time.Second, "version 2\n advert_int 1", vip6, false},
+	{"v3 IPv6 unicast", 500 * time.Millisecond, "version 3\n advert_int 0.5", vip6, true},
+	{"v3 VMAC", 500 * time.Millisecond, "version 3\n advert_int 0.5\n use_vmac", vip, false},
 }
 
 // router is one of the two peers: the same file, read by one program or the other.
@@ -48,6 +52,9 @@ type router struct {
 	frrConf  string
 }
 
+// vmac says whether the address has a virtual MAC address, on a link of its own.
+func (d dialect) vmac() bool { return strings.Contains(d.lines, "use_vmac") }
+
 func (d dialect) version() int {
 	if strings.HasPrefix(d.lines, "version 2") {
 		return 2
@@ -56,13 +63,17 @@ func (d dialect) version() int {
 }
 
 func (d dialect) router(t *testing.T, n *lab.Net, name, addr, peer string, priority int) *router {
-	lines := d.lines
+	lines, host := d.lines, n.Host(name, addr+"/24")
+	if d.unicast && d.vip.Is6() {
+		addr, peer = strings.Replace(addr, "10.9.0.", "fd09::", 1), strings.Replace(peer, "10.9.0.", "fd09::", 1)
+		host.MustRun("ip", "addr", "add", addr+"/64", "dev", "eth0", "nodad")
+	}
 	if d.unicast {
 		lines += fmt.Sprintf("\n unicast_src_ip %s\n unicast_peer {\n %s\n }", addr, peer)
 	}
 	conf := fmt.Sprintf("vrrp_instance web {\n interface eth0\n state BACKUP\n virtual_router_id 51\n priority %d\n %s\n virtual_ipaddress {\n %v/%d\n }\n}\n",
 		priority, lines, d.vip, d.vip.BitLen())
-	return &router{name: name, host: n.Host(name, addr+"/24"), priority: priority, vip: d.vip, dialect: d, file: write(t, name+".conf", conf)}
+	return &router{name: name, host: host, priority: priority, vip: d.vip, dialect: d, file: write(t, name+".conf", conf)}
 }
 
 func (r *router) start(t *testing.T) {
@@ -85,7 +96,27 @@ func (r *router) holds() bool {
 	if r.name == "frr" {
 		return r.frrState() == "Master"
 	}
+	if r.dialect.vmac() {
+		return has(r.host, "vrrp.51", r.vip)
+	}
 	return r.host.Has(r.vip)
+}
+
+// has says whether an interface of the host has the address now.
+func has(h *lab.Host, iface string, addr netip.Addr) (found bool) {
+	_ = h.Do(func() error {
+		i, err := net.InterfaceByName(iface)
+		if err != nil {
+			return err
+		}
+		addrs, err := i.Addrs()
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			found = found || err == nil && p.Addr() == addr
+		}
+		return err
+	})
+	return found
 }
 
 func (r *router) skew(d dialect) time.Duration {
