@@ -61,6 +61,13 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 	}
 	g := &c.Global
 	spec.Notify = notifyOf(c, spec.Services)
+	var err error
+	if spec.Notify.Webhooks, err = webhooksOf(c); err != nil {
+		return Spec{}, fmt.Errorf("holdfast: %w", err)
+	}
+	if err := secureMail(spec.Notify.Mail, &g.Mail); err != nil {
+		return Spec{}, fmt.Errorf("holdfast: %w", err)
+	}
 	spec.Startup, spec.Shutdown = onceOf(&g.Startup, g.StartupTimeout, g), onceOf(&g.Shutdown, g.ShutdownTimeout, g)
 	if err := errors.Join(credentials(c), t.replaceCheckers(&spec, c)); err != nil {
 		return Spec{}, err

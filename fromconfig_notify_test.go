@@ -2,6 +2,7 @@ package holdfast_test
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -126,12 +127,34 @@ func TestPlanTellsOfReceivers(t *testing.T) {
 	after.Shutdown = nil
 	want := `fifo /run/lvs edit
 mail by mail.example.org:465 to ops@example.org edit
-webhook https://example.org/hook add
+webhook https://example.org add
 notification options edit
 hook instance A MASTER: /bin/master a b as daemon delete
 shutdown_script /bin/end now as daemon delete
 `
 	if got := holdfast.Diff(before, after).String(); got != want {
 		t.Errorf("plan:\n%swant:\n%s", got, want)
+	}
+}
+
+// TestWebhooksKnowEveryKind: a file can ask for each kind of events there is, and for no other.
+func TestWebhooksKnowEveryKind(t *testing.T) {
+	for _, m := range regexp.MustCompile(`EventKind = "(\w+)"`).FindAllStringSubmatch(read(t, "event.go"), -1) {
+		spec := parse("webhook chat {\n url https://hooks.example.org/T0/s3cret\n events " + m[1] + ":X\n}\n")
+		want := holdfast.Webhook{Name: "chat", URL: "https://hooks.example.org/T0/s3cret", About: []holdfast.Match{{Kind: holdfast.EventKind(m[1]), To: "X"}}}
+		if got := spec.Notify.Webhooks; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+			t.Errorf("kind %s: %+v", m[1], got)
+		}
+	}
+}
+
+// TestWebhooksAreNamedWithoutSecrets: what plans and events call one has neither path nor password.
+func TestWebhooksAreNamedWithoutSecrets(t *testing.T) {
+	for want, w := range map[string]holdfast.Webhook{
+		"chat": {Name: "chat", URL: "https://a/b"}, "https://a:8443": {URL: "https://user:pass@a:8443/b?c"}, "with an address that is none": {URL: ":"},
+	} {
+		if got := w.String(); got != want {
+			t.Errorf("%+v: %s, want %s", w, got, want)
+		}
 	}
 }

@@ -84,7 +84,7 @@ func newNotifier(o Options, log *slog.Logger, publish func(kind EventKind, objec
 	n.jobs = notify.NewOutbox(maxWaiting, n.runProgram, func(j job, err error) { n.lost(strings.Join(j.program.Args, " "), err) })
 	n.lines = notify.NewOutbox(maxWaiting, n.writeLine, func(l line, err error) { n.lost("FIFO "+l.to.spec.Path, err) })
 	n.mails = notify.NewOutbox(maxWaiting, n.sendLetter, func(l letter, err error) { n.lost("mail server "+l.server.Address, err) })
-	n.posts = notify.NewOutbox(maxWaiting, n.sendPost, func(p post, err error) { n.lost("webhook "+p.to.URL, err) })
+	n.posts = notify.NewOutbox(maxWaiting, n.sendPost, func(p post, err error) { n.lost("webhook "+p.to.String(), err) })
 	n.losses = losses{told: make(map[string]time.Time), more: make(map[string]int)}
 	return n
 }
@@ -246,7 +246,7 @@ func (n *notifier) lost(receiver string, err error) {
 	more, tell := n.losses.count(receiver, time.Now())
 	n.log.Warn("not told", "receiver", receiver, "error", err)
 	if tell {
-		go n.publish(EventError, receiver, "", "", fmt.Sprintf("%v; %d messages lost", err, more))
+		go n.publish(EventError, receiver, "", "", fmt.Sprintf("%v; %d lost", err, more))
 	}
 }
 

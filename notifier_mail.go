@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -148,7 +150,7 @@ func (s statusError) Error() string {
 func (n *notifier) sendPost(ctx context.Context, p post) error {
 	hopeless := func(err error) bool {
 		s, is := err.(statusError)
-		return is && s >= 400 && s < 500 && s != 408 && s != 429
+		return is && s < 500 && s != 408 && s != 429
 	}
 	return insist(ctx, time.Minute, hopeless, func() error { return n.tryPost(ctx, p) })
 }
@@ -165,8 +167,14 @@ func (n *notifier) tryPost(ctx context.Context, p post) error {
 		request.Header = make(http.Header)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	client := http.Client{Transport: &http.Transport{DialContext: n.dial, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
+	client := http.Client{
+		Transport:     &http.Transport{DialContext: n.dial, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment, TLSClientConfig: p.to.TLS},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // what is posted would not go along
+	}
 	answer, err := client.Do(request)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err // the address may be a secret
+	}
 	if err != nil {
 		return err
 	}

@@ -421,6 +421,43 @@ func TestWebhook(t *testing.T) {
 	})
 }
 
+// TestWebhookRedirects: an event is posted to its address and to no other. One that leads elsewhere has not taken it, which is told
+// without what may be secret in the address.
+func TestWebhookRedirects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScene(), &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		asked := 0
+		server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		})}
+		go server.Serve(l)
+		s.options.Dial = l.dial
+		spec := Spec{Services: []Service{s.service()}, Notify: Notify{Webhooks: []Webhook{
+			{URL: "http://hook.example.org/s3cret", About: []Match{{Kind: EventServer}}}, {Name: "dead", URL: "https://hook.example.org/s3cret", About: []Match{{Kind: EventServer}}},
+		}}}
+		s.start(t, spec)
+		events := s.c.Subscribe(1000)
+		s.server.Down()
+		time.Sleep(3 * time.Minute)
+		var told []string
+		for _, e := range drained(t, events) {
+			if e.Kind == EventError {
+				told = append(told, e.Object+": "+e.Reason)
+			}
+		}
+		slices.Sort(told)
+		if len(told) != 2 || told[1] != "webhook http://hook.example.org: answered 302 Found; 1 lost" || !strings.HasPrefix(told[0], "webhook dead: ") {
+			t.Errorf("told %q", told)
+		}
+		if asked != 1 || strings.Contains(fmt.Sprint(told), "s3cret") {
+			t.Errorf("asked %d times; told %q", asked, told)
+		}
+		s.stop()
+		server.Close()
+	})
+}
+
 // pipeListener listens for connections that dial makes.
 type pipeListener struct {
 	conns chan net.Conn

@@ -111,13 +111,29 @@ type Mail struct {
 // Webhook is an address that events are posted to, each as one JSON object. One that is not answered with a status of 200 to 299
 // is tried again for a minute.
 type Webhook struct {
-	URL string
+	// Name is what plans and events call it. Empty means the address without its path, in which there may be a secret.
+	Name string
+	URL  string
 	// Header is added to the request, for instance for authentication.
 	Header http.Header `json:"-"`
 	// About says which events. Empty means all.
 	About []Match
 	// Timeout bounds one try. 0 means 10 s.
 	Timeout time.Duration
+	// TLS is used instead of the default one, if it is not nil.
+	TLS *tls.Config `json:"-"`
+}
+
+// String is what plans and events call it.
+func (w *Webhook) String() string {
+	if w.Name != "" {
+		return w.Name
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil {
+		return "with an address that is none"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func (m Match) matches(kind EventKind, object, to string) bool {
@@ -162,7 +178,7 @@ func (n *Notify) validate() error {
 	}
 	for _, w := range n.Webhooks {
 		if u, err := url.Parse(w.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			errs = append(errs, fmt.Errorf("holdfast: webhook %q: it must be an http or https address", w.URL))
+			errs = append(errs, fmt.Errorf("holdfast: webhook %v: it must be an http or https address", &w))
 		}
 	}
 	return errors.Join(errs...)

@@ -25,7 +25,7 @@ func (s *Spec) receivers() (list []receiver) {
 		list = append(list, receiver{fmt.Sprintf("mail by %s to %s", n.Mail.Server, strings.Join(n.Mail.To, ", ")), n.Mail})
 	}
 	for _, w := range n.Webhooks {
-		list = append(list, receiver{"webhook " + w.URL, w})
+		list = append(list, receiver{"webhook " + w.String(), w})
 	}
 	for i, p := range []*Program{s.Startup, s.Shutdown} {
 		if p != nil {

@@ -17,6 +17,7 @@ type Config struct {
 	Files          []*TrackFile
 	Processes      []*TrackProcess
 	BFD            []*BFD
+	Webhooks       []*Webhook
 	// Trackers are all that a track_ list can name, other than a script or an interface.
 	Trackers []Tracker
 	// GARPGroups, LinkDelays, TrackGroups and StaticAddresses are garp_group, interface_up_down_delays, track_group and

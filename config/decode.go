@@ -37,7 +37,7 @@ type decoder struct {
 func newDecoder(name string) *decoder {
 	return &decoder{cfg: &Config{Name: name, Global: Global{
 		VRRPVersion: 2, StartupTimeout: 10 * time.Second, ShutdownTimeout: 10 * time.Second,
-		Mail: Mail{Port: 25, Timeout: 30 * time.Second},
+		Mail: Mail{Timeout: 30 * time.Second},
 	}}}
 }
 

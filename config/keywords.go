@@ -74,6 +74,7 @@ func init() { // the tables refer to each other
 	instanceKeywords = instanceTable()
 	maps.Copy(globalKeywords, hostGlobals())
 	maps.Copy(globalKeywords, reloadGlobals())
+	maps.Copy(globalKeywords, mailGlobals())
 	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
 		"net_namespace":      text(func(c *Config) *string { return &c.NetNamespace }),
@@ -99,6 +100,7 @@ func init() { // the tables refer to each other
 		"vrrp_track_file":      decodeTrackFile,
 		"vrrp_track_process":   decodeTrackProcess,
 		"bfd_instance":         decodeBFD,
+		"webhook":              decodeWebhook,
 	}
 	initHost()
 	setDecoded("", topKeywords)
@@ -113,6 +115,7 @@ func init() { // the tables refer to each other
 	setDecoded("vrrp_script", scriptKeywords)
 	setDecoded("vrrp_sync_group", syncKeywords)
 	setDecoded("bfd_instance", bfdKeywords)
+	setDecoded("webhook", webhookKeywords)
 	initServers()
 	initNotifications()
 	initTable()

@@ -134,6 +134,7 @@ func initNotifications() {
 
 // resolveNotifications gives what does not say what the file says for all.
 func (d *decoder) resolveNotifications() {
+	d.resolveMail()
 	g := &d.cfg.Global
 	vrrp, checkers := first(false, g.Mail.VRRP, g.Mail.All), []*bool{g.Mail.Checkers, g.Mail.All}
 	groups := make(map[string]*SyncGroup)

@@ -51,10 +51,15 @@ func (c *Command) resolve(g *Global) {
 type Mail struct {
 	// Server and Port are smtp_server; an empty Server means that no mail is sent.
 	Server string
-	Port   int // 25 unless said otherwise
-	Helo   string
-	From   string
-	To     []string
+	Port   int // 25 unless said otherwise, 465 with security tls, 587 with starttls
+	// Security is smtp_security: none, starttls or tls. Empty means TLS where the server offers it, whatever its certificate; with a
+	// user it is never empty.
+	Security string
+	// User is smtp_user, and PasswordFile the file with its password. CA is a file of the authorities to trust; empty means the host's.
+	User, PasswordFile, CA string
+	Helo                   string
+	From                   string
+	To                     []string
 	// Timeout is smtp_connect_timeout, 30 s unless said otherwise.
 	Timeout time.Duration
 	// OnlyChanges is no_checker_emails, NoFaults is no_email_faults.

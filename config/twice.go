@@ -6,7 +6,7 @@ import "slices"
 var repeats = map[string]bool{"status_code": true, "json": true, "regex_options": true, "lvs_sync_daemon": true}
 
 // repeatsIn are those of which every statement counts in one block only, by path.
-var repeatsIn = map[string]bool{"garp_group/interface": true, "vrrp_instance/auth_hmac/key": true}
+var repeatsIn = map[string]bool{"garp_group/interface": true, "vrrp_instance/auth_hmac/key": true, "webhook/events": true}
 
 // firstCounts are the keywords of which keepalived takes the first statement of a block; of all others it takes the last.
 var firstCounts = map[string]bool{

@@ -12,6 +12,7 @@ func (d *decoder) validate() {
 	d.validateInstances()
 	d.validateGroups()
 	d.validateScripts()
+	d.validateWebhooks()
 	type serviceKey struct {
 		protocol, group string
 		addr            netip.AddrPort

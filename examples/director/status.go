@@ -115,6 +115,16 @@ func (o *outside) credentials(c *config.Config) {
 			}
 		}
 	}
+	m := &c.Global.Mail
+	names := []string{m.PasswordFile, m.CA}
+	for _, w := range c.Webhooks {
+		names = append(names, w.URLFile, w.HeaderFile, w.CA)
+	}
+	for _, name := range names {
+		if name != "" {
+			o.asked = append(o.asked, "the file "+name)
+		}
+	}
 	for _, v := range c.VirtualServers {
 		for _, r := range v.RealServers {
 			for _, one := range r.Checks {

@@ -120,7 +120,7 @@ func (s *Server) client(ctx context.Context) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(s.timeout() + time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx))}
+	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(s.timeout() + time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx, host))}
 	options = append(options, s.secure(host)...)
 	if s.Helo != "" {
 		options = append(options, gomail.WithHELO(s.Helo))
@@ -131,33 +131,47 @@ func (s *Server) client(ctx context.Context) (*gomail.Client, error) {
 	return gomail.NewClient(host, options...)
 }
 
-// dialUntil makes connections on which everything fails once ctx has ended.
-func (s *Server) dialUntil(ctx context.Context) gomail.DialContextFunc {
+// dialUntil makes connections on which everything fails once ctx has ended. Those with TLS from the first byte have it already:
+// the library leaves that to whoever dials.
+func (s *Server) dialUntil(ctx context.Context, host string) gomail.DialContextFunc {
 	dial := s.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
 	return func(dialing context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(dialing, network, address)
-		if err == nil {
-			context.AfterFunc(ctx, func() { conn.Close() })
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		context.AfterFunc(ctx, func() { conn.Close() })
+		if s.Security != Implicit {
+			return conn, nil
+		}
+		secure := tls.Client(conn, s.tls(host))
+		if err := secure.HandshakeContext(dialing); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secure, nil
 	}
 }
 
-func (s *Server) secure(host string) []gomail.Option {
-	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+func (s *Server) tls(host string) *tls.Config {
 	if s.TLS != nil {
-		config = s.TLS.Clone()
+		return s.TLS.Clone()
 	}
+	return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+}
+
+func (s *Server) secure(host string) []gomail.Option {
+	config := s.tls(host)
 	switch s.Security {
 	case Plain:
 		return []gomail.Option{gomail.WithTLSPolicy(gomail.NoTLS)}
 	case StartTLS:
 		return []gomail.Option{gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithTLSConfig(config)}
-	case Implicit:
-		return []gomail.Option{gomail.WithSSL(), gomail.WithTLSConfig(config)}
+	case Implicit: // a server that has TLS offers none within it
+		return []gomail.Option{gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithTLSConfig(config)}
 	}
 	config.InsecureSkipVerify = true // the alternative is plain text
 	return []gomail.Option{gomail.WithTLSPolicy(gomail.TLSOpportunistic), gomail.WithTLSConfig(config)}

@@ -19,6 +19,7 @@ type relay struct {
 	cert     *tls.Config // offered by STARTTLS unless nil
 	refuse   string      // answer to MAIL FROM
 	silent   bool
+	atOnce   bool // TLS from the first byte
 	got      chan string
 }
 
@@ -27,6 +28,9 @@ func (r *relay) start(t *testing.T) string {
 	var err error
 	if r.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
+	}
+	if r.atOnce {
+		r.listener = tls.NewListener(r.listener, r.cert)
 	}
 	r.got = make(chan string, 1)
 	t.Cleanup(func() { r.listener.Close() })
@@ -121,6 +125,9 @@ func TestSend(t *testing.T) {
 		"TLS if there is any":   {relay: relay{cert: server}, says: []string{"STARTTLS", "web1 did not answer"}},
 		"never TLS":             {relay: relay{cert: server}, server: Server{Security: Plain}, says: []string{"web1 did not answer"}},
 		"TLS and a password":    {relay: relay{cert: server}, server: Server{Security: StartTLS, TLS: trusting, User: "u", Password: "p"}, says: []string{"STARTTLS", "AUTH PLAIN AHUAcA==", "web1 did not answer"}},
+		"TLS at once":           {relay: relay{cert: server, atOnce: true}, server: Server{Security: Implicit, TLS: trusting, User: "u", Password: "p"}, says: []string{"AUTH PLAIN AHUAcA==", "web1 did not answer"}},
+		"a stranger's at once":  {relay: relay{cert: server, atOnce: true}, server: Server{Security: Implicit}, fails: "certificate"},
+		"no TLS at once":        {server: Server{Security: Implicit, TLS: trusting}, fails: "TLS"},
 		"no TLS where it must":  {server: Server{Security: StartTLS, TLS: trusting}, fails: "STARTTLS"},
 		"a stranger's":          {relay: relay{cert: server}, server: Server{Security: StartTLS}, fails: "certificate"},
 		"refused for good":      {relay: relay{refuse: "550 go away"}, fails: "550"},
