@@ -34,6 +34,7 @@ type served struct {
 	via                 *origin
 	server              *VirtualServer
 	effective, accepted int
+	program             Pos // the first that it names, see Config.program
 	said                [phaseEnd]Diagnostics
 	old                 bool // an earlier Load has read it: it is complete
 }
@@ -129,6 +130,9 @@ func (r *reader) again(s *served) {
 	r.d.diags = append(r.d.diags, s.said[phaseDecode]...)
 	r.d.cfg.Effective += s.effective
 	r.d.cfg.Accepted += s.accepted
+	if r.d.cfg.program.Line == 0 {
+		r.d.cfg.program = s.program
+	}
 	r.d.cfg.VirtualServers = append(r.d.cfg.VirtualServers, s.server)
 	r.d.keep(s)
 }
@@ -138,8 +142,13 @@ func (r *reader) anew(text string) {
 	cfg, at, statements, special := r.d.cfg, r.next(), r.statements, r.e.worked
 	said, servers, notHeld := len(r.d.diags), len(cfg.VirtualServers), len(cfg.NotHeld)
 	s := &served{text: text, via: r.e.via, effective: -cfg.Effective, accepted: -cfg.Accepted}
+	program := cfg.program
+	cfg.program = Pos{}
 	for line := range strings.Lines(text) {
 		r.e.sourceLine(line)
+	}
+	if s.program = cfg.program; program.Line > 0 {
+		cfg.program = program
 	}
 	if !r.e.idle() || r.e.worked != special || r.statements != statements+1 || len(cfg.VirtualServers) != servers+1 ||
 		len(cfg.NotHeld) != notHeld || strings.Contains(text, "lint:ignore") {

@@ -205,6 +205,7 @@ func FuzzCache(f *testing.F) {
 	f.Add("virtual_server 1.1.1.1 1 {\n} nothing\nvirtual_server 2.2.2.2 2 {\n}\n", "virtual_server 1.1.1.1 1 {\n} nothing\n")
 	f.Add("virtual_server 1.1.1.1 1 {\n real_server 1.1.1.2 1 { # lint:ignore no-check\n }\n}\n", "")
 	f.Add("virtual_server 1.1.1.1 1 {\n hashed\n real_server 1.1.1.2 1 {\n HTTP_GET {\n url { path / }\n fast_recovery\n }\n }\n}\n", "a\n")
+	f.Add("virtual_server 1.1.1.1 1 {\n real_server 1.1.1.2 1 {\n MISC_CHECK {\n misc_path /a\n }\n }\n}\n", "\n")
 	a, b, f1 := "virtual_server 1.1.1.1 1 {\n\n}\n", "virtual_server 2.2.2.2 2 { real_server 2.2.2.3 2 { FILE_CHECK { track_file f } } }\n", "track_file f {\n file /f\n}\n"
 	f.Add(f1+b+a, a+b+f1)
 	f.Fuzz(func(t *testing.T, one, two string) {

@@ -205,8 +205,10 @@ func (d *decoder) finishURL(u *URL) {
 }
 
 func decodeCheck(d *decoder, n *Node, r *RealServer) {
-	c := &Check{Pos: n.Pos, Kind: n.Keyword(), end: n.End}
-	c.ip = r.Addr.Addr()
+	c := &Check{Pos: n.Pos, Kind: n.Keyword(), CheckOptions: optionsOf(n.Keyword())}
+	if c.ip = r.Addr.Addr(); !c.plain() {
+		c.end = n.End
+	}
 	decodeBlock(d, n.block(), n.Block, c, checkKeywords[c.Kind])
 	r.Checks = append(append(r.Checks, c), d.hostChecks(c)...)
 }
@@ -215,7 +217,8 @@ func decodeCheck(d *decoder, n *Node, r *RealServer) {
 func (d *decoder) hostChecks(c *Check) (more []*Check) {
 	for _, n := range c.hosts {
 		d.warnf(n.Pos, "deprecated", "write one SMTP_CHECK for each", "host is deprecated: it is one more SMTP_CHECK with the options of both")
-		one := *c
+		one, options := *c, *c.CheckOptions
+		one.CheckOptions = &options
 		one.Pos, one.end, one.hosts = n.Pos, n.End, nil
 		decodeBlock(d, n.block(), n.Block, &one, checkKeywords[c.Kind])
 		more = append(more, &one)

@@ -68,8 +68,8 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 		r.Addr = v.destinationAddr(r)
 		for _, c := range r.Checks {
 			c.resolve(v, r)
-			if c.TLS.Certificate == "" {
-				c.TLS.Certificate, c.TLS.Key = d.cfg.ClientCertificate, d.cfg.ClientKey
+			if !c.plain() {
+				c.resolveOptions(v, r, d.cfg)
 			}
 			c.LogFailures = first(d.cfg.Global.LogFailures, c.logFailures)
 			switch c.Kind {
@@ -183,6 +183,13 @@ func (c *Check) resolve(v *VirtualServer, r *RealServer) {
 	c.DelayBeforeRetry = first(delay, p.delayBeforeRetry, rp.delayBeforeRetry, vp.delayBeforeRetry)
 	c.Alpha = first(v.alpha, p.alpha, rp.alpha)
 	c.Addr = c.target(r)
+}
+
+// resolveOptions is for a check that has any.
+func (c *Check) resolveOptions(v *VirtualServer, r *RealServer, cfg *Config) {
+	if c.TLS.Certificate == "" {
+		c.TLS.Certificate, c.TLS.Key = cfg.ClientCertificate, cfg.ClientKey
+	}
 	host := cmp.Or(c.virtualhost, r.virtualhost, v.virtualhost)
 	c.VirtualHost = host
 	c.Protocol = cmp.Or(c.Protocol, "1.0")

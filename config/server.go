@@ -77,6 +77,32 @@ type RealServer struct {
 type Check struct {
 	Pos
 	Kind string // TCP_CHECK, HTTP_GET, ...
+	// CheckOptions is never nil. It is shared, and empty, where the kind has none of them: thousands of TCP checks are small.
+	*CheckOptions
+	// Addr is where to connect: connect_ip and connect_port, else the real server's.
+	Addr netip.AddrPort
+	// Source and SourcePort are bindto and bind_port, Interface is bind_if, Mark is fwmark.
+	Source     netip.Addr
+	SourcePort int
+	Interface  string
+	Mark       uint32
+	// Alpha makes the server count as down until its first success.
+	Alpha bool
+	// LogFailures is log_all_failures, or checker_log_all_failures.
+	LogFailures bool
+	// Retry is how many more attempts follow a first failure.
+	Retry                                               int
+	DelayLoop, DelayBeforeRetry, ConnectTimeout, Warmup time.Duration
+
+	first       bool // of its kind in its service
+	ip          netip.Addr
+	port        int
+	logFailures *bool
+	policy      policy
+}
+
+// CheckOptions are what only some kinds of check have.
+type CheckOptions struct {
 	// Command are the words of misc_path; Args are the program and its arguments, which are in the first of them. User and
 	// Group are script_user unless said otherwise. Tracks is what a FILE_CHECK or BFD_CHECK names.
 	Command, Args []string
@@ -88,9 +114,8 @@ type Check struct {
 	Path    string
 	Weight  int
 	Reverse bool
-	// LogFailures is log_all_failures, or checker_log_all_failures.
-	LogFailures bool
-	// Protocol is the http_protocol of an HTTP_GET or SSL_GET, 1.0 unless said otherwise.
+	// URLs and Protocol are those of an HTTP_GET or SSL_GET; http_protocol is 1.0 unless said otherwise.
+	URLs     []*URL
 	Protocol string
 	// SNI says that a SSL_GET sends the name that it asks for: ServerName (sni_name), or without one the url's virtualhost.
 	SNI        bool
@@ -113,30 +138,25 @@ type Check struct {
 	Reply              bool
 	Pattern, Mask      []byte
 	ReplyMin, ReplyMax int
-	// Addr is where to connect: connect_ip and connect_port, else the real server's.
-	Addr netip.AddrPort
-	// Source and SourcePort are bindto and bind_port, Interface is bind_if, Mark is fwmark.
-	Source     netip.Addr
-	SourcePort int
-	Interface  string
-	Mark       uint32
-	URLs       []*URL
-	// Alpha makes the server count as down until its first success.
-	Alpha bool
-	// Retry is how many more attempts follow a first failure.
-	Retry                                               int
-	DelayLoop, DelayBeforeRetry, ConnectTimeout, Warmup time.Duration
 
-	ip          netip.Addr
-	port        int
 	timed       time.Duration // misc_timeout
 	hasWeight   bool
-	logFailures *bool
-	first       bool // of its kind in its service
 	end         Pos
 	hosts       []*Node // of a SMTP_CHECK
 	virtualhost string
-	policy      policy
+}
+
+// noOptions are those of all checks whose kind has none.
+var noOptions = new(CheckOptions)
+
+// plain says that the kind has no options.
+func (c *Check) plain() bool { return c.CheckOptions == noOptions }
+
+func optionsOf(kind string) *CheckOptions {
+	if kind == "TCP_CHECK" || kind == "PING_CHECK" {
+		return noOptions
+	}
+	return new(CheckOptions)
 }
 
 // TLS is what a check says of TLS. Files are named, not read.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -17,8 +18,7 @@ const namedNamespaces = "/run/netns"
 // namespacesOf are the network namespaces that a file names for the process and for its table. A file that cannot be read names
 // none: reading it again tells what is wrong.
 func namespacesOf(loader config.Loader, file string) (process, table string) {
-	text, err := os.ReadFile(file)
-	if err != nil || !bytes.Contains(text, []byte("net_namespace")) && !bytes.Contains(text, []byte("include")) {
+	if !mayName(file) {
 		return "", ""
 	}
 	cfg, _, err := loader.Load(file)
@@ -26,6 +26,22 @@ func namespacesOf(loader config.Loader, file string) (process, table string) {
 		return "", ""
 	}
 	return cfg.NetNamespace, cfg.NetNamespaceIPVS
+}
+
+// mayName says whether a file may name a namespace. It does not keep the file in memory: most are large and do not.
+func mayName(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if bytes.Contains(lines.Bytes(), []byte("net_namespace")) || bytes.Contains(lines.Bytes(), []byte("include")) {
+			return true
+		}
+	}
+	return lines.Err() != nil // a line that is too long for a look
 }
 
 // namespacePath is the file of a named namespace, empty for none.

@@ -105,7 +105,7 @@ func start(o options, stderr io.Writer) int {
 	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans), reloaded: make(chan struct{}, 1)}
 	if err == nil {
 		var process string
-		process, d.tableNS = namespacesOf(d.loader, o.file)
+		process, d.tableNS = namespacesOf(d.cached(), o.file)
 		err = enterNamespace(process)
 	}
 	if err == nil {
@@ -229,11 +229,16 @@ func (d *director) begin(ctx context.Context) (code int, err error) {
 	return exitFailed, err
 }
 
+// cached reads the file of this run, again and again.
+func (d *director) cached() config.Loader {
+	l := d.loader
+	l.Cache = &d.cache
+	return l
+}
+
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
-	loader := d.loader
-	loader.Cache = &d.cache
-	r, code, err := load(loader, d.file)
+	r, code, err := load(d.cached(), d.file)
 	d.logDiagnostics(r.diags)
 	if d.loaded {
 		err = d.strict(r, err)
