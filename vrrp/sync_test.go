@@ -120,6 +120,40 @@ func TestTrackedInterfaces(t *testing.T) {
 	})
 }
 
+// TestEachFaultCounts: of two that are down, the first to recover ends nothing.
+func TestEachFaultCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		host := lan.Host("10.0.0.1")
+		host.SetLink("one", true)
+		host.SetLink("two", true)
+		in := instance(100)
+		in.Track = []vrrp.TrackInterface{{Interface: "one"}, {Interface: "two"}}
+		a := boot(t, host, in)
+		want := func(state vrrp.State, what string) {
+			t.Helper()
+			time.Sleep(5 * time.Second)
+			if s := a.Status()[0].State; s != state {
+				t.Errorf("%s: %v, want %v", what, s, state)
+			}
+		}
+		want(vrrp.Master, "all is well")
+		host.SetLink("one", false)
+		host.SetLink("two", false)
+		a.SetTracking("web", vrrp.Tracking{Fault: true, Reason: "application is gone"})
+		host.Down()
+		want(vrrp.Fault, "all is down")
+		host.SetLink("one", true)
+		want(vrrp.Fault, "one is back")
+		host.Up()
+		want(vrrp.Fault, "its own is back")
+		a.SetTracking("web", vrrp.Tracking{})
+		want(vrrp.Fault, "the application is back")
+		host.SetLink("two", true)
+		want(vrrp.Master, "all is back")
+	})
+}
+
 func TestContribution(t *testing.T) {
 	for _, c := range []struct {
 		weight      int
