@@ -51,12 +51,15 @@ func owned(t *testing.T, name string) (dir string) {
 	return dir
 }
 
-func TestCheckersAgainstPostgreSQL(t *testing.T) {
+// postgreSQL runs a server at port 5432.
+func postgreSQL(t *testing.T) (dir string) {
+	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
 		lab.Need(t, "/usr/lib/postgresql/15/bin/initdb")
 	}
-	bin, dir := filepath.Dir(found[0]), owned(t, "postgres")
+	bin := filepath.Dir(found[0])
+	dir = owned(t, "postgres")
 	as := []string{"--reuid", "postgres", "--regid", "postgres", "--clear-groups"}
 	if out, err := exec.Command("setpriv", append(as, found[0], "-D", dir+"/data", "-A", "trust", "-U", "postgres", "-N", "--no-instructions", "--locale", "C")...).CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
@@ -64,8 +67,15 @@ func TestCheckersAgainstPostgreSQL(t *testing.T) {
 	replace(t, filepath.Join(dir, "data", "pg_hba.conf"), "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
 	serve(t, "tcp 127.0.0.1:5432", "setpriv", append(as, filepath.Join(bin, "postgres"), "-D", dir+"/data", "-h", "127.0.0.1", "-p", "5432", "-k", dir,
 		"-c", "fsync=off", "-c", "shared_buffers=1MB", "-c", "max_connections=10")...)
+	within(t, 10*time.Second, "PostgreSQL has started", func() bool {
+		return proto.PostgreSQL{Target: at("127.0.0.1:5432"), User: "postgres"}.Check(t.Context()) == nil
+	})
+	return dir
+}
+
+func TestCheckersAgainstPostgreSQL(t *testing.T) {
+	postgreSQL(t)
 	to := at("127.0.0.1:5432")
-	within(t, 10*time.Second, "PostgreSQL has started", func() bool { return proto.PostgreSQL{Target: to, User: "postgres"}.Check(t.Context()) == nil })
 	judge(t, map[string]check.Checker{
 		"a user without password":           proto.PostgreSQL{Target: to, User: "postgres"},
 		"a user whom it does not know":      proto.PostgreSQL{Target: to},
@@ -77,9 +87,11 @@ func TestCheckersAgainstPostgreSQL(t *testing.T) {
 	})
 }
 
-func TestCheckersAgainstMariaDB(t *testing.T) {
+// mariaDB runs a server at port 3306.
+func mariaDB(t *testing.T) (dir string) {
+	t.Helper()
 	lab.Need(t, "mariadbd")
-	dir := owned(t, "mysql")
+	dir = owned(t, "mysql")
 	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user=mysql", "--datadir="+dir+"/data", "--skip-test-db").CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
@@ -87,8 +99,15 @@ func TestCheckersAgainstMariaDB(t *testing.T) {
 	replace(t, users, "CREATE USER probe@'127.0.0.1';\nCREATE USER secret@'127.0.0.1' IDENTIFIED BY 'x';\n")
 	serve(t, "tcp 127.0.0.1:3306", "mariadbd", "--no-defaults", "--user=mysql", "--datadir="+dir+"/data", "--bind-address=127.0.0.1", "--port=3306",
 		"--socket="+dir+"/sock", "--pid-file="+dir+"/pid", "--init-file="+users, "--innodb-flush-log-at-trx-commit=0")
+	within(t, 10*time.Second, "MariaDB knows its users", func() bool {
+		return proto.MySQL{Target: at("127.0.0.1:3306"), User: "probe"}.Check(t.Context()) == nil
+	})
+	return dir
+}
+
+func TestCheckersAgainstMariaDB(t *testing.T) {
+	mariaDB(t)
 	to := at("127.0.0.1:3306")
-	within(t, 10*time.Second, "MariaDB knows its users", func() bool { return proto.MySQL{Target: to, User: "probe"}.Check(t.Context()) == nil })
 	judge(t, map[string]check.Checker{
 		"the greeting":                                proto.MySQL{Target: to},
 		"a user without password":                     proto.MySQL{Target: to, User: "probe"},

@@ -71,6 +71,16 @@ func httpServer(t *testing.T, h http.Handler) (addr string) {
 	return l.Addr().String()
 }
 
+// chat takes a WebSocket until the other end closes it.
+func chat(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // it has answered
+	}
+	_, _, _ = c.Read(r.Context())
+	c.CloseNow()
+}
+
 func TestCheckersAgainstWebSocket(t *testing.T) {
 	closed := make(chan websocket.StatusCode, 100)
 	mux := http.NewServeMux()

@@ -230,17 +230,19 @@ rewrite unix - - n - - trivial-rewrite
 `
 )
 
-func TestCheckersAgainstPostfix(t *testing.T) {
+// postfix runs a mail server whose certificate is by the directory's authority, with more lines in its main.cf and master.cf.
+func postfix(t *testing.T, main, services string) (dir string, a *lab.Authority) {
+	t.Helper()
 	lab.Need(t, "postfix")
 	owner, err := user.Lookup("postfix")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	a := lab.NewAuthority(t, dir)
+	dir = t.TempDir()
+	a = lab.NewAuthority(t, dir)
 	a.Issue(time.Hour, "127.0.0.1")
-	replace(t, filepath.Join(dir, "main.cf"), strings.ReplaceAll(postfixMain, "DIR", dir))
-	replace(t, filepath.Join(dir, "master.cf"), postfixServices)
+	replace(t, filepath.Join(dir, "main.cf"), strings.ReplaceAll(postfixMain+main, "DIR", dir))
+	replace(t, filepath.Join(dir, "master.cf"), postfixServices+services)
 	uid, _ := strconv.Atoi(owner.Uid)
 	for _, err := range []error{
 		os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(filepath.Join(dir, "queue"), 0o755), os.Mkdir(filepath.Join(dir, "data"), 0o755),
@@ -254,6 +256,11 @@ func TestCheckersAgainstPostfix(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	serve(t, "tcp 127.0.0.1:2525", "/usr/lib/postfix/sbin/master", "-d", "-c", dir)
+	return dir, a
+}
+
+func TestCheckersAgainstPostfix(t *testing.T) {
+	_, a := postfix(t, "", "")
 	to := at("127.0.0.1:2525")
 	judge(t, map[string]check.Checker{
 		"HELO":                               check.SMTP{Target: to, Helo: "lb1.example.org"},
