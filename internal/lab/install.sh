@@ -6,7 +6,7 @@ set -eu
 # command:package
 wanted='linux.uml:user-mode-linux keepalived:keepalived nginx:nginx-light ipvsadm:ipvsadm tcpdump:tcpdump
 modprobe:kmod ip:iproute2 vtysh:frr nft:nftables ping:iputils-ping gcc:gcc chromium:chromium systemd-analyze:systemd
-postfix:postfix unbound:unbound socat:socat redis-server:redis-server pg_ctlcluster:postgresql mariadbd:mariadb-server'
+postfix:postfix saslpasswd2:sasl2-bin unbound:unbound socat:socat redis-server:redis-server pg_ctlcluster:postgresql mariadbd:mariadb-server'
 
 missing=
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,6 +14,7 @@ for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || missing="$missing libsasl2-modules"
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 [ -n "$missing" ] || exit 0
 

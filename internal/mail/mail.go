@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 )
@@ -69,7 +70,7 @@ func (s *Server) Send(ctx context.Context, m Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout())
 	defer cancel()
-	client, err := s.client(ctx)
+	client, err := s.client(ctx, m.options()...)
 	if err == nil {
 		err = deliver(ctx, client, message)
 	}
@@ -115,12 +116,23 @@ func (m *Message) build() (*gomail.Msg, error) {
 	return message, nil
 }
 
-func (s *Server) client(ctx context.Context) (*gomail.Client, error) {
+// options ask for SMTPUTF8 only where an address needs it: mail that does not could be refused on its way for the sake of it. The
+// header is encoded in any case.
+func (m *Message) options() []gomail.Option {
+	for _, c := range m.From + strings.Join(m.To, "") {
+		if c > unicode.MaxASCII {
+			return nil
+		}
+	}
+	return []gomail.Option{gomail.WithoutSMTPUTF8()}
+}
+
+func (s *Server) client(ctx context.Context, options ...gomail.Option) (*gomail.Client, error) {
 	host, port, err := s.hostPort()
 	if err != nil {
 		return nil, err
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(s.timeout() + time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx, host))}
+	options = append(options, gomail.WithPort(port), gomail.WithTimeout(s.timeout()+time.Second), gomail.WithoutNoop(), gomail.WithDialContextFunc(s.dialUntil(ctx, host)))
 	options = append(options, s.secure(host)...)
 	if s.Helo != "" {
 		options = append(options, gomail.WithHELO(s.Helo))
