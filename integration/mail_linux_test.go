@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"context"
-	"crypto/tls"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -14,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-lb/holdfast"
-	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/lab"
 )
 
@@ -63,6 +59,7 @@ virtual_server 127.0.0.1 20000 {
  real_server 127.0.0.1 1 {
   MISC_CHECK {
    misc_path "DIR/sick"
+   misc_timeout 10
    retry 0
   }
  }
@@ -154,32 +151,19 @@ func TestMailThroughPostfix(t *testing.T) {
 		for _, file := range old {
 			os.Remove(file)
 		}
-		cfg, diags, err := config.Loader{}.Load(write(t, "mail.conf", conf))
-		if err != nil || diags.Err() != nil {
-			t.Fatal(err, diags)
-		}
-		spec, err := holdfast.FromConfig(cfg)
-		if err != nil {
+		password := filepath.Join(dir, "password")
+		if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m := spec.Notify.Mail
-		m.Server, m.Security, m.User, m.Password, m.TLS = "127.0.0.1:2587", "starttls", "alert@example.org", "secret", &tls.Config{RootCAs: a.Pool(), ServerName: "127.0.0.1"}
-		c := holdfast.New(holdfast.Options{})
-		if err := c.Apply(t.Context(), spec); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
-		<-c.Ready()
+		submitted := strings.Replace(conf, "smtp_server 127.0.0.1 2525", "smtp_server 127.0.0.1 2587\n smtp_security starttls\n smtp_tls_ca "+a.File+
+			"\n smtp_user alert@example.org\n smtp_password_file "+password, 1)
+		socket := filepath.Join(t.TempDir(), "control.sock")
+		serve(t, "unix "+socket, lab.Bin("director"), "run", "-f", write(t, "mail.conf", submitted), "--ipvs", "none", "--control", socket)
+		within(t, 10*time.Second, "it is well", func() bool { return statusHere(t, socket).Services[0].Servers[0].Checks[0].Checks > 0 })
 		replace(t, dir+"/flag", "")
 		raw, header, _ := delivered(t, box, "is DOWN")
 		if received := header.Get("Received"); !strings.Contains(received, "with ESMTPSA id") || !strings.Contains(received, "Authenticated sender: alert@example.org") {
 			t.Errorf("%s", raw)
-		}
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
 		}
 	})
 }

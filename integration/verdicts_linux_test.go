@@ -79,7 +79,7 @@ func TestDirectorJudgesRealServers(t *testing.T) {
 	conf := "global_defs {\n script_user root\n}\ntrack_file flag {\n file " + flag + "\n weight 0\n}\nbfd_instance gateway {\n source_ip 10.9.0.1\n neighbor_ip 10.9.0.2\n min_rx 50\n min_tx 50\n multiplier 5\n}\n"
 	patients = append(patients,
 		patient{"FILE", "127.0.0.1:1", "FILE_CHECK {\n track_file flag\n weight 0\n }", func() { replace(t, flag, "1\n") }, func() { replace(t, flag, "0\n") }, "flag"},
-		patient{"MISC", "127.0.0.1:1", "MISC_CHECK {\n misc_path \"/usr/bin/test -s " + dir + "/script\"\n }", func() { os.Remove(dir + "/script") }, func() { replace(t, dir+"/script", "x") }, "exit status 1"})
+		patient{"MISC", "127.0.0.1:1", "MISC_CHECK {\n misc_path \"/usr/bin/test -s " + dir + "/script\"\n misc_timeout 10\n }", func() { os.Remove(dir + "/script") }, func() { replace(t, dir+"/script", "x") }, "exit status 1"})
 	replace(t, dir+"/script", "x")
 	for i, p := range patients {
 		host, port, _ := net.SplitHostPort(p.addr)
