@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -128,12 +129,17 @@ func (c *Controller) Ready() <-chan struct{} { return c.ready }
 func (c *Controller) Subscribe(buffer int) *Subscription { return c.events.subscribe(buffer) }
 
 // SetTracking tells what the host application's own health says about the named instance; see [vrrp.Router.SetTracking]. The
-// trackers of the Spec count beside it.
-func (c *Controller) SetTracking(instance string, t vrrp.Tracking) {
+// trackers of the Spec count beside it. What was told of an instance goes with it; one that there is not is an error that is
+// fs.ErrNotExist.
+func (c *Controller) SetTracking(instance string, t vrrp.Tracking) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.spec.instance(instance) < 0 {
+		return noInstance(instance)
+	}
 	c.host[instance] = t
 	c.track(instance)
+	return nil
 }
 
 // track tells the Router what everybody says about an instance. c.mu is held.
@@ -472,6 +478,7 @@ func (c *Controller) adopt(spec Spec, over overrides, d *delta) ([]ipvs.ServiceK
 	verdicts, err := c.monitor.Update(c.bound(came.probes), came.gone...)
 	c.state.begin(&came, verdicts)
 	c.spec, c.over, c.group = spec, over, newGroups(spec.Instances, c.group)
+	maps.DeleteFunc(c.host, func(name string, _ vrrp.Tracking) bool { return spec.instance(name) < 0 })
 	c.notifier.set(&spec)
 	c.tune()
 	for i := range spec.Instances {

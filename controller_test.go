@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -112,7 +113,7 @@ const (
 
 func (w *world) wantTable(t *testing.T, want string) {
 	t.Helper()
-	if got := w.table.Dump(); got != want {
+	if got := strings.TrimSuffix(w.table.Dump(), "\n"); got != want {
 		t.Errorf("table:\n%s\nwant:\n%s", got, want)
 	}
 }
@@ -304,7 +305,12 @@ func TestTrackersMoveInstances(t *testing.T) {
 		want(120, vrrp.Master)
 		w.servers[0].Down()
 		want(100, vrrp.Master)
-		w.c.SetTracking("VI", vrrp.Tracking{Priority: -30})
+		if err := w.c.SetTracking("VI", vrrp.Tracking{Priority: -30}); err != nil {
+			t.Error(err)
+		}
+		if err := w.c.SetTracking("nobody", vrrp.Tracking{}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("of an instance that there is not: %v", err)
+		}
 		want(70, vrrp.Master)
 		w.servers[1].Down()
 		want(70, vrrp.Fault)

@@ -118,7 +118,7 @@ func TestPool13_14_AMarkGoesWithItsLastUser(t *testing.T) {
 		if err := w.c.Apply(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.table.Dump(); !strings.HasSuffix(got, "-a -f 5 -r 10.0.1.2:0 -g -w 2") || strings.Contains(got, "-u ") {
+		if got := w.table.Dump(); !strings.HasSuffix(got, "-a -f 5 -r 10.0.1.2:0 -g -w 2\n") || strings.Contains(got, "-u ") {
 			t.Errorf("with one user left:\n%s", got)
 		}
 		first.Services = spec.Services[3:]

@@ -245,8 +245,9 @@ func TestFIFOLines(t *testing.T) {
 		s.stuck = "reader"
 		s.start(t, spec)
 		time.Sleep(10 * time.Second)
-		s.c.SetTracking("A", vrrp.Tracking{Priority: 10})
-		s.c.SetTracking("B", vrrp.Tracking{Priority: 10})
+		if err := errors.Join(s.c.SetTracking("A", vrrp.Tracking{Priority: 10}), s.c.SetTracking("B", vrrp.Tracking{Priority: 10})); err != nil {
+			t.Error(err)
+		}
 		s.server.Down()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()

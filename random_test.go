@@ -158,7 +158,7 @@ func (d *dice) operate(t *testing.T, c *Controller, spec *Spec) {
 			if key := (ServerKey{spec.Services[i].String(), server.Addr}); d.oneIn(4) {
 				err = errors.Join(err, c.SetWeight(t.Context(), key, d.IntN(6)-1))
 			} else if d.oneIn(4) {
-				err = errors.Join(err, c.SetMaintenance(t.Context(), key, d.oneIn(2)))
+				err = errors.Join(err, c.SetServerMaintenance(t.Context(), key, d.oneIn(2)))
 			}
 		}
 	}

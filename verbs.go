@@ -122,9 +122,9 @@ func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) e
 	})
 }
 
-// SetMaintenance takes a real server out of the table at once, whatever its checks say, or lets it back in. It does not count
+// SetServerMaintenance takes a real server out of the table at once, whatever its checks say, or lets it back in. It does not count
 // for the quorum meanwhile. [Controller.Drain] is the gentle way.
-func (c *Controller) SetMaintenance(ctx context.Context, key ServerKey, on bool) error {
+func (c *Controller) SetServerMaintenance(ctx context.Context, key ServerKey, on bool) error {
 	return c.override(ctx, key, "maintenance "+onOff(on), func(o *serverOverride) { *o = serverOverride{out: on} })
 }
 
@@ -132,7 +132,7 @@ func (c *Controller) SetMaintenance(ctx context.Context, key ServerKey, on bool)
 const drainInterval = time.Second
 
 // Drain takes a real server out without cutting anyone off: it gets weight 0, and once its last connection has ended it is in
-// maintenance. Drain returns then; if ctx ends before, the weight stays 0. SetMaintenance with false lets it back in.
+// maintenance. Drain returns then; if ctx ends before, the weight stays 0. SetServerMaintenance with false lets it back in.
 func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
 	if err := c.SetWeight(ctx, key, 0); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
 			return err
 		}
 		if left == 0 {
-			return c.SetMaintenance(ctx, key, true)
+			return c.SetServerMaintenance(ctx, key, true)
 		}
 		select {
 		case <-ctx.Done():
@@ -207,8 +207,9 @@ func (c *Controller) SetInstanceMaintenance(ctx context.Context, instance string
 	return c.overrideInstance(ctx, instance, "maintenance "+onOff(on), func(o *instanceOverride) { o.out = on })
 }
 
-// Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there; see [vrrp.Router.Failover].
-func (c *Controller) Failover(_ context.Context, instance string) error {
+// Failover makes a MASTER hand over to a peer, and keeps it BACKUP for as long as that peer is there; see [vrrp.Router.Failover]. It
+// is asked for when Failover returns, and an event tells when it is done.
+func (c *Controller) Failover(instance string) error {
 	if err := c.router.Failover(instance); err != nil {
 		return err
 	}

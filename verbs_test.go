@@ -84,7 +84,7 @@ func TestOverridesOutliveApply(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		first, second := serverKey("10.0.0.100:80", "10.0.0.11:80"), serverKey("10.0.0.100:80", "10.0.0.12:80")
 		for _, err := range []error{
-			w.c.SetWeight(ctx, first, 9), w.c.SetMaintenance(ctx, second, true), w.c.SetPriority(ctx, "VI", 33), w.c.Apply(ctx, w.spec()),
+			w.c.SetWeight(ctx, first, 9), w.c.SetServerMaintenance(ctx, second, true), w.c.SetPriority(ctx, "VI", 33), w.c.Apply(ctx, w.spec()),
 		} {
 			if err != nil {
 				t.Error(err)
@@ -105,7 +105,7 @@ func TestOverridesOutliveApply(t *testing.T) {
 			t.Errorf("in maintenance the address is on %v", h)
 		}
 		for _, err := range []error{
-			w.c.SetInstanceMaintenance(ctx, "VI", false), w.c.SetWeight(ctx, first, -1), w.c.SetMaintenance(ctx, second, false), w.c.SetPriority(ctx, "VI", 0),
+			w.c.SetInstanceMaintenance(ctx, "VI", false), w.c.SetWeight(ctx, first, -1), w.c.SetServerMaintenance(ctx, second, false), w.c.SetPriority(ctx, "VI", 0),
 		} {
 			if err != nil {
 				t.Error(err)
@@ -141,7 +141,7 @@ func TestFailover(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- peer.Run(ctx) }()
 		time.Sleep(10 * time.Second)
-		if err := w.c.Failover(t.Context(), "VI"); err != nil {
+		if err := w.c.Failover("VI"); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
@@ -156,7 +156,7 @@ func TestFailover(t *testing.T) {
 		if h := w.lan.Holders("10.0.0.100"); len(h) != 1 || h[0] != "10.0.0.1" {
 			t.Errorf("when the peer has gone the address is on %v", h)
 		}
-		if err := w.c.Failover(t.Context(), "nobody"); !errors.Is(err, fs.ErrNotExist) {
+		if err := w.c.Failover("nobody"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("of an instance that is not there: %v", err)
 		}
 	})
@@ -212,7 +212,7 @@ func TestDrainWaitsForConnections(t *testing.T) {
 			t.Errorf("drain: %v after %v", err, time.Since(begin))
 		}
 		w.wantTable(t, strings.Replace(bothServers, "-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 1\n", "", 1))
-		if err := w.c.SetMaintenance(t.Context(), first, false); err != nil {
+		if err := w.c.SetServerMaintenance(t.Context(), first, false); err != nil {
 			t.Error(err)
 		}
 		w.wantTable(t, bothServers)

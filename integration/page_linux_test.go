@@ -278,7 +278,7 @@ func TestPagePictures(t *testing.T) {
 	s.scripts["10.1.0.13:80"].Fail(fmt.Errorf("http://10.1.0.13:80/health: status 503, wanted 200"))
 	shows(t, ctx, "#attention", "wanted 200")
 	key := holdfast.ServerKey{Service: "TCP 192.0.2.20:8443", Addr: netip.MustParseAddrPort("10.1.2.14:8443")}
-	if err := s.c.SetMaintenance(t.Context(), key, true); err != nil {
+	if err := s.c.SetServerMaintenance(t.Context(), key, true); err != nil {
 		t.Fatal(err)
 	}
 	shows(t, ctx, "#verdict p", "maintenance")

@@ -79,7 +79,7 @@ func TestDiffGetsThere(t *testing.T) {
 			}
 			starved(t, fed, &fake, want, plan)
 		}
-		if got, want := fake.Dump()+"\n", ipvs.Diff(nil, want).String(); strings.TrimSpace(got) != strings.TrimSpace(want) {
+		if got, want := fake.Dump(), ipvs.Diff(nil, want).String(); got != want {
 			t.Fatalf("reached\n%swant\n%s", got, want)
 		}
 		if n := differing(have, want); len(plan) != n {
@@ -286,7 +286,7 @@ func ExampleError() {
 	if e, ok := errors.AsType[*ipvs.Error](err); ok {
 		fmt.Println(e.Op, "|", errors.Is(err, ipvs.ErrSchedulerNotFound))
 	}
-	fmt.Println(table.Dump())
+	fmt.Print(table.Dump())
 	// Output:
 	// ipvs: add service TCP 10.0.0.1:80: no such scheduler, or its module cannot be loaded (scheduler maglev)
 	// -A -t 10.0.0.1:80 -s maglev | true

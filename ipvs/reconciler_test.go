@@ -68,7 +68,7 @@ func TestReconcilerOwnsOnlyItsOwn(t *testing.T) {
 	if err := r.Release(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := table.Dump(), "-A -t 10.0.0.1:443 -s wlc"; got != want {
+	if got, want := table.Dump(), "-A -t 10.0.0.1:443 -s wlc\n"; got != want {
 		t.Fatalf("left behind\n%s\nwant\n%s", got, want)
 	}
 }
@@ -169,7 +169,7 @@ func TestReconcilerConvergesAfterAFailure(t *testing.T) {
 		if err := r.Set(t.Context(), []ipvs.Service{web(1)}); !errors.Is(err, broken) {
 			t.Fatalf("the failure is not told: %v", err)
 		}
-		if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr" {
+		if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n" {
 			t.Fatalf("the rest is not in force: %s", got)
 		}
 		failing = false
@@ -178,7 +178,7 @@ func TestReconcilerConvergesAfterAFailure(t *testing.T) {
 		go r.Run(ctx)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1" {
+		if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1\n" {
 			t.Fatalf("not converged: %s", got)
 		}
 	})
@@ -210,10 +210,11 @@ func ExampleReconciler_Set() {
 			{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Forward: ipvs.Direct, Weight: 1},
 		},
 	}})
-	fmt.Println(table.Dump(), err)
+	fmt.Print(table.Dump(), err)
 	// Output:
 	// -A -t 192.0.2.10:80 -s rr
-	// -a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 1 <nil>
+	// -a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 1
+	// <nil>
 }
 
 // counting tells which calls a table got. Services waits while blocked is open.
@@ -331,7 +332,7 @@ func TestUpdateDoesNotWaitForALook(t *testing.T) {
 		}
 		table.blocked <- struct{}{}
 		synctest.Wait()
-		if got := fake.Dump(); !strings.HasSuffix(got, "-w 5") || len(repairs) != 0 {
+		if got := fake.Dump(); !strings.HasSuffix(got, "-w 5\n") || len(repairs) != 0 {
 			t.Errorf("after the look:\n%s\nrepaired %v", got, repairs)
 		}
 	})
@@ -348,7 +349,7 @@ func TestUpdateMeetsDrift(t *testing.T) {
 	if err := r.Update(t.Context(), web(1, 5)); err != nil {
 		t.Fatal(err)
 	}
-	if got := table.Dump(); !strings.HasSuffix(got, "-r 10.0.1.2:80 -m -w 5") {
+	if got := table.Dump(); !strings.HasSuffix(got, "-r 10.0.1.2:80 -m -w 5\n") {
 		t.Errorf("table:\n%s", got)
 	}
 	if err := table.Apply(t.Context(), ipvs.Diff([]ipvs.Service{web(1, 5)}, nil)); err != nil {
@@ -382,7 +383,7 @@ func TestLedgerFindsWhatACrashLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustSet(t, ipvs.NewReconciler(table, o))
-	if got, want := table.Dump(), "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1\n-A -t 10.0.0.1:443 -s wlc"; got != want {
+	if got, want := table.Dump(), "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1\n-A -t 10.0.0.1:443 -s wlc\n"; got != want {
 		t.Errorf("others' entries:\n%s\nwant\n%s", got, want)
 	}
 }
@@ -411,7 +412,7 @@ func TestFlushRemovesOthers(t *testing.T) {
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1" {
+	if got := table.Dump(); got != "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.1.1:80 -m -w 1\n" {
 		t.Errorf("left:\n%s", got)
 	}
 }

@@ -200,7 +200,7 @@ func (d *director) maintenance(ctx context.Context, v verb) error {
 	if err != nil {
 		return err
 	}
-	return d.controller.SetMaintenance(ctx, key, *v.On)
+	return d.controller.SetServerMaintenance(ctx, key, *v.On)
 }
 
 func (d *director) weight(ctx context.Context, v verb) error {
@@ -231,10 +231,10 @@ func (d *director) priority(ctx context.Context, v verb) error {
 	return d.controller.SetPriority(ctx, name, *v.Priority)
 }
 
-func (d *director) failover(ctx context.Context, v verb) error {
+func (d *director) failover(_ context.Context, v verb) error {
 	name, err := v.instanceName()
 	if err != nil {
 		return err
 	}
-	return d.controller.Failover(ctx, name)
+	return d.controller.Failover(name)
 }

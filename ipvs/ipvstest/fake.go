@@ -10,7 +10,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -107,7 +106,7 @@ func (f *Fake) Dump() string {
 	for i, key := range f.order {
 		all[i] = f.services[key].Wish()
 	}
-	return strings.TrimSuffix(ipvs.Diff(nil, all).String(), "\n")
+	return ipvs.Diff(nil, all).String()
 }
 
 // Count changes what a destination tells of its connections and counters, or does nothing when it is not there.
