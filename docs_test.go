@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-lb/holdfast/config"
 )
 
 // pages are all texts for people.
@@ -125,6 +127,27 @@ func flat(text string) string {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
 	return strings.Join(lines, "\n")
+}
+
+var confBlock = regexp.MustCompile("(?s)```conf\n(.*?)```\n")
+
+// TestConfigurationsAreRight: what pages show of keepalived.conf is read without an error or a warning, and has an effect.
+func TestConfigurationsAreRight(t *testing.T) {
+	seen := 0
+	for page, text := range pages(t) {
+		for _, m := range confBlock.FindAllStringSubmatch(text, -1) {
+			seen++
+			_, diags := config.Read(page, []byte(m[1]))
+			for _, d := range diags {
+				if d.Severity != config.Note || d.Code == "no-effect" {
+					t.Errorf("%s:\n%s%v", page, m[1], d)
+				}
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d configurations", seen)
+	}
 }
 
 var (
