@@ -14,7 +14,7 @@ func ExampleNotify() {
 	notify := holdfast.Notify{
 		Hooks: []holdfast.Hook{{
 			Match:   holdfast.Match{Kind: holdfast.EventInstance, Object: "web", To: "MASTER"},
-			Program: holdfast.Program{Args: []string{"/usr/local/bin/claim", "web"}, User: "nobody", Timeout: 10 * time.Second},
+			Program: holdfast.Program{Args: []string{"/usr/local/libexec/claim", "web"}, User: "nobody", Timeout: 10 * time.Second},
 		}},
 		FIFOs: []holdfast.FIFO{{Path: "/run/holdfast/events", Instances: true, Services: true}},
 		Mail: &holdfast.Mail{
@@ -32,7 +32,7 @@ func ExampleNotify() {
 	fmt.Print(holdfast.Diff(holdfast.Spec{}, spec))
 	// Output:
 	// <nil>
-	// hook instance web MASTER: /usr/local/bin/claim web as nobody add
+	// hook instance web MASTER: /usr/local/libexec/claim web as nobody add
 	// fifo /run/holdfast/events add
 	// mail by mail.example.org:465 to ops@example.org add
 	// webhook chat add
