@@ -274,6 +274,11 @@ func (c *Controller) keepEstate(ctx context.Context, left *sync.WaitGroup) {
 	if c.lock == nil {
 		return
 	}
+	select {
+	case <-c.ready: // what is served comes before what is written
+	case <-c.urgent:
+	case <-ctx.Done():
+	}
 	life := time.NewTicker(c.signOfLife())
 	defer life.Stop()
 	for ctx.Err() == nil {

@@ -316,7 +316,11 @@ func doubt(looked []*entry) {
 }
 
 func (e *entry) learn(s *ServiceStatus) {
-	if e.have, e.known = nil, true; s != nil {
+	e.known = true
+	switch {
+	case s == nil:
+		e.have = nil
+	case e.have == nil || !e.have.is(s):
 		e.have = new(s.Wish())
 	}
 }

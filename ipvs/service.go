@@ -187,6 +187,12 @@ func (s *Service) sameEntry(o *Service) bool {
 		s.Persistence == o.Persistence && s.granularity() == o.granularity() && s.Engine == o.Engine
 }
 
+// is says that a status shows the service as it is, its destinations in the same order.
+func (s *Service) is(o *ServiceStatus) bool {
+	same := func(a Destination, b DestinationStatus) bool { return a == b.Destination }
+	return s.ServiceKey == o.ServiceKey && s.sameEntry(&o.Service) && slices.EqualFunc(s.Destinations, o.Destinations, same)
+}
+
 // entry is the service without its destinations.
 func (s *Service) entry() Service {
 	e := *s

@@ -38,8 +38,7 @@ func (d *director) reload(ctx context.Context, why string) error {
 		d.log.Error("reload failed; what was in force stays so", "error", err)
 		d.tellReload("REFUSED", err.Error(), took)
 	}
-	s := d.controller.Status()
-	d.systemd.ready(len(s.Instances), len(s.Services))
+	d.systemd.ready(d.held())
 	select {
 	case d.reloaded <- struct{}{}:
 	default:

@@ -65,11 +65,12 @@ type director struct {
 	systemd                     systemd
 	planning                    chan struct{} // holds a token for each plan being made
 
-	reloading sync.Mutex    // held while the file is put into force
-	reloaded  chan struct{} // has a token after a reload
-	mu        sync.Mutex    // guards the fields below
-	global    config.Global
-	pids      func() // removes the files of our id; nil until they are written
+	reloading           sync.Mutex    // held while the file is put into force
+	reloaded            chan struct{} // has a token after a reload
+	mu                  sync.Mutex    // guards the fields below
+	global              config.Global
+	instances, services int    // of the file in force
+	pids                func() // removes the files of our id; nil until they are written
 }
 
 func runCommand(args []string, stderr io.Writer) int {
@@ -271,7 +272,7 @@ func (d *director) load(ctx context.Context) (int, error) {
 		return exitFailed, fmt.Errorf("%w: %w", errPartly, err)
 	}
 	d.mu.Lock()
-	d.global = r.cfg.Global
+	d.global, d.instances, d.services = r.cfg.Global, len(r.spec.Instances), len(r.spec.Services)
 	d.mu.Unlock()
 	return exitOK, nil
 }
@@ -339,12 +340,19 @@ func (d *director) logDiagnostics(diags config.Diagnostics) {
 	}
 }
 
+// held counts what the file in force has.
+func (d *director) held() (instances, services int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.instances, d.services
+}
+
 func (d *director) tellReady(ctx context.Context) {
 	select {
 	case <-d.controller.Ready():
-		s := d.controller.Status()
-		d.log.Info("ready", "file", d.file, "instances", len(s.Instances), "services", len(s.Services), "ipvs", d.table != nil)
-		d.systemd.ready(len(s.Instances), len(s.Services))
+		instances, services := d.held()
+		d.log.Info("ready", "file", d.file, "instances", instances, "services", services, "ipvs", d.table != nil)
+		d.systemd.ready(instances, services)
 		d.systemd.keepAlive(ctx, func() { d.controller.Status() })
 	case <-ctx.Done():
 	}
