@@ -37,6 +37,7 @@ type Keyword struct {
 	Reason    string
 
 	optional bool
+	counts   counts
 	lost     loss   // what a file loses by it, where it has no effect
 	instead  string // what to do instead, of one that keepalived asks not to use any more
 	inside   *block
@@ -119,6 +120,7 @@ func keywordOf(f []string) Keyword {
 	} else if k.Since == "Holdfast" {
 		k.Reason = "Holdfast only: keepalived does not know it"
 	}
+	k.counts = countsOf(&k)
 	return k
 }
 

@@ -22,16 +22,30 @@ var firstCountsIn = map[string]bool{
 	"vrrp_track_process/weight": true, "virtual_server/real_server/DNS_CHECK/name": true,
 }
 
-func (k *Keyword) repeats() bool {
-	return k.Kind != "value" || !k.Effective || repeats[k.Name] || repeatsIn[k.Path()]
+// countsOf says which of several statements of a keyword count.
+func countsOf(k *Keyword) counts {
+	switch {
+	case k.Kind != "value" || !k.Effective || repeats[k.Name] || repeatsIn[k.Path()]:
+		return everyOne
+	case firstCounts[k.Name] || firstCountsIn[k.Path()]:
+		return firstOne
+	}
+	return lastOne
 }
 
-func (k *Keyword) firstCounts() bool { return firstCounts[k.Name] || firstCountsIn[k.Path()] }
+// counts is which of several statements counts.
+type counts uint8
+
+const (
+	everyOne counts = iota
+	firstOne
+	lastOne
+)
 
 // superseded says that a statement does not count since its keyword stood in the block before. Where there are two, a remark
 // tells which of them counts.
 func (d *decoder) superseded(k *Keyword, n *Node, before []*Node) bool {
-	if k.repeats() {
+	if k.counts == everyOne {
 		return false
 	}
 	i := slices.IndexFunc(before, func(b *Node) bool { return b.read && b.keyword == k })
@@ -40,7 +54,7 @@ func (d *decoder) superseded(k *Keyword, n *Node, before []*Node) bool {
 	}
 	same := slices.EqualFunc(n.Values(), before[i].Values(), func(a, b Word) bool { return a.Text == b.Text })
 	switch {
-	case k.firstCounts():
+	case k.counts == firstOne:
 		d.warnf(n.Pos, "twice", "remove one", "%s was given at line %d, and the first counts: this one is ignored", k.Name, before[i].Line)
 		return true
 	case !same:
