@@ -316,8 +316,8 @@ func (r *Router) formGroups() {
 		}
 	}
 	for _, x := range r.runners {
-		if x.group = groups[x.in.Sync]; len(x.group) > 1 {
-			r.look(x)
+		if x.group = groups[x.in.Sync]; x.group != nil {
+			r.look(x) // one that was alone, or is now
 		}
 	}
 }

@@ -210,6 +210,25 @@ func TestRequirementsGroup(t *testing.T) {
 		gt.step(0, advert(200))
 		gt.want("a BACKUP")
 	})
+	t.Run("one that joins and hears of another MASTER takes the others along", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil, nil)
+		gt.g[0].Step(gt.now, Startup{Source: self, Adopt: true})
+		gt.step(1, Startup{Source: self})
+		gt.want("b BACKUP")
+		gt.step(2, Startup{Source: self})
+		gt.want("c BACKUP")
+		gt.step(1, advert(50)) // which it will preempt
+		gt.step(1, advert(0))
+		gt.step(1, advert(200))
+		gt.want("a BACKUP")
+	})
+	t.Run("a fault that was there before its member came takes the others along", func(t *testing.T) {
+		gt := newGroupTest(t, nil, nil)
+		gt.g[0].Step(gt.now, FaultBegin{"x"})
+		gt.g[1].Step(gt.now, Startup{Source: self, Adopt: true})
+		gt.step(0, FaultBegin{"x"})
+		gt.want("b sends 0", "b FAULT")
+	})
 	t.Run("a new member of a group with a fault starts in FAULT", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil)
 		whole := gt.g

@@ -161,7 +161,8 @@ type Machine struct {
 	master         netip.Addr // who was heard last as MASTER
 	silent         netip.Addr // whose silence made us MASTER
 	since          time.Time  // when the state was entered
-	heardAt        time.Time  // the last advert heard while BACKUP, accepted or not
+	heardAt        time.Time  // the last advert heard while BACKUP
+	acceptedAt     time.Time  // the last one of them whose sender we let stay in office
 	timer          time.Time  // Active_Down_Timer or Adver_Timer
 	notBefore      time.Time  // end of the start delay
 	preemptAt      time.Time  // end of the preempt delay, zero when none runs
@@ -401,7 +402,7 @@ func (m *Machine) backupReceived(now time.Time, from netip.Addr, a *Advertisemen
 		m.timer = now.Add(m.skew())
 		m.leaving = true
 	case m.yields(now, a.Priority):
-		m.master, m.leaving, m.ready = from, false, false
+		m.master, m.acceptedAt, m.leaving, m.ready = from, now, false, false
 		m.learn(a)
 		m.timer = now.Add(m.masterDown())
 	}

@@ -11,7 +11,8 @@ import (
 //   - A BACKUP becomes MASTER when every other member is ready for it: its timer ran out too. Then all do.
 //   - When one goes from MASTER to BACKUP all do, without priority 0. When one is in FAULT all are, and a MASTER says priority 0.
 //     They leave FAULT together, when none has a reason of its own to be there.
-//   - At start only a group of owners is MASTER at once.
+//   - At start only a group of owners is MASTER at once. One that joins a group of MASTERs becomes one in its own time, and when it
+//     hears that another router is MASTER for it, the others give up.
 type Group []*Machine
 
 // Step is [Machine.Step] for a member. do is called for each action, in order, and must not call Step.
@@ -23,6 +24,10 @@ func (g Group) Step(now time.Time, m *Machine, ev Event, do func(*Machine, Actio
 	case FaultEnd:
 		m.fault, m.source = "", ev.Source
 		g.faultEnd(now, do)
+		return
+	case FaultBegin:
+		g.run(now, m, ev, do)
+		g.follow(now, m, before, do) // also when it had the fault before it came to the group
 		return
 	case Lost, Yield:
 		g.all(now, ev, do)
@@ -38,6 +43,10 @@ func (g Group) Step(now time.Time, m *Machine, ev Event, do func(*Machine, Actio
 		g.run(now, m, ev, do)
 		if m.answeredAt != answered {
 			g.others(now, m, reannounce{}, do)
+		}
+		if m.state == Backup && m.acceptedAt.Equal(now) { // another router is in office for it
+			g.others(now, m, demote{g.because(m)}, do)
+			return
 		}
 	default:
 		g.run(now, m, ev, do)
