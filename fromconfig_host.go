@@ -18,6 +18,7 @@ func hostOf(c *config.Config) vrrp.Host {
 	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters}
 	g := &c.Global
 	h.Process = vrrp.Process{RealTime: g.RealTime, Nice: g.Nice, LockMemory: g.NoSwap, CPUs: g.CPUs}
+	h.Polls, h.QuietIGMP, h.LogUnknown = pollsOf(c), g.QuietIGMP, g.LogUnknownVRIDs
 	h.Static.Routes, h.Static.Rules = textsOf(c.StaticRoutes), textsOf(c.StaticRules)
 	if g.GARPInterval > 0 || g.GNAInterval > 0 {
 		h.Pacing = append(h.Pacing, vrrp.Pacing{ARP: g.GARPInterval, NA: g.GNAInterval})
@@ -35,6 +36,30 @@ func hostOf(c *config.Config) vrrp.Host {
 		h.Delays = append(h.Delays, vrrp.LinkDelay{Interface: d.Interface, Down: d.Down, Up: d.Up})
 	}
 	return h
+}
+
+// pollsOf are the links that are polled: those that are listed, and with linkbeat_use_polling those of instances.
+func pollsOf(c *config.Config) (polls []vrrp.LinkPoll) {
+	add := func(name, how string) {
+		if name != "" && !slices.ContainsFunc(polls, func(p vrrp.LinkPoll) bool { return p.Interface == name }) {
+			polls = append(polls, vrrp.LinkPoll{Interface: name, How: how})
+		}
+	}
+	for _, p := range c.LinkPolls {
+		add(p.Interface, p.How)
+	}
+	for _, v := range c.Instances {
+		if !v.PollLink && !c.PollLinks {
+			continue
+		}
+		add(v.Interface, "")
+		for _, t := range v.Tracks {
+			if t.Kind == "interface" && c.PollLinks {
+				add(t.Name, "")
+			}
+		}
+	}
+	return polls
 }
 
 // addressOf is an address with its options.

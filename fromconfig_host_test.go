@@ -4,10 +4,25 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
+
+func extra(s *holdfast.Spec) any {
+	return []any{s.Instances[0].Announce.Extra, s.Instances[0].Announce.ExtraAll}
+}
+
+func polls(s *holdfast.Spec) any { return s.Host.Polls }
+
+// TestFromConfigVRF: an instance without an interface is on the VRF.
+func TestFromConfigVRF(t *testing.T) {
+	spec := parse("vrrp_instance A {\nvirtual_router_id 1\nvrf blue\nunicast_src_ip 192.0.2.1\nunicast_peer {\n192.0.2.2\n}\nvirtual_ipaddress {\n192.0.2.10 dev eth0\n}\n}\n")
+	if in := spec.Instances[0]; in.Interface != "blue" || in.Addrs[0].Interface != "eth0" || in.Validate() != nil {
+		t.Errorf("%+v: %v", in, in.Validate())
+	}
+}
 
 // TestFromConfigHost: what an instance asks of its host arrives there.
 func TestFromConfigHost(t *testing.T) {
@@ -19,6 +34,13 @@ func TestFromConfigHost(t *testing.T) {
 		{"vmac_prefix vip", "use_ipvlan own0 192.0.2.5/24 vepa group 3", func(s *holdfast.Spec) any { return s.Instances[0].IPVLAN },
 			vrrp.IPVLAN{Use: true, Name: "own0", Prefix: "vip", Addr: netip.MustParsePrefix("192.0.2.5/24"), VEPA: true, Group: 3}},
 		{"", "use_ipvlan private", func(s *holdfast.Spec) any { return s.Instances[0].IPVLAN }, vrrp.IPVLAN{Use: true, Private: true}},
+		{"vrrp_garp_extra_if 60", "", extra, []any{time.Minute, false}},
+		{"vrrp_garp_extra_if 60", "garp_extra_if all 10", extra, []any{10 * time.Second, true}},
+		{"vrrp_vmac_garp_intvl all 60", "vmac_garp_intvl 0", extra, []any{time.Duration(0), false}},
+		{"log_unknown_vrids\ndisable_local_igmp", "", func(s *holdfast.Spec) any { return []bool{s.Host.LogUnknown, s.Host.QuietIGMP} }, []bool{true, true}},
+		{"", "linkbeat_use_polling", polls, []vrrp.LinkPoll{{Interface: "eth0"}}},
+		{"}\nlinkbeat_use_polling\nlinkbeat_interfaces {\neth1 MII\neth2\n", "track_interface {\neth3\neth1\n}", polls,
+			[]vrrp.LinkPoll{{Interface: "eth1", How: "MII"}, {Interface: "eth2"}, {Interface: "eth0"}, {Interface: "eth3"}}},
 	} {
 		spec := parse("global_defs {\n" + c.globals + "\n}\nvrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.10/24\n}\n" + c.lines + "\n}\n")
 		if got := c.got(&spec); !reflect.DeepEqual(got, c.want) {

@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -11,7 +12,7 @@ import (
 
 func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error) {
 	in := vrrp.Instance{
-		Name: v.Name, Interface: v.Interface, VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
+		Name: v.Name, Interface: cmp.Or(v.Interface, v.VRF), VRID: uint8(v.VRID), Version: uint8(v.Version), Priority: uint8(v.Priority),
 		Interval: v.AdvertInt, Source: v.SourceIP, NoPreempt: v.NoPreempt, PreemptDelay: v.PreemptDelay,
 		StartDelay: v.StartupDelay, BootDelay: v.DelayAfterBoot, StartBackup: v.State == "BACKUP", DownAdverts: uint8(v.DownTimerAdverts),
 		IgnoreAdverts: v.OwnerIgnoreAdverts, LowerPrioNoAdvert: v.LowerPrioNoAdvert, HigherPrioSendAdvert: v.HigherPrioSendAdvert,
@@ -19,6 +20,7 @@ func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error)
 		Announce: vrrp.Announce{
 			Rounds: v.GARPMasterRepeat, Delay: orNone(v.GARPMasterDelay), Refresh: v.GARPMasterRefresh, RefreshRounds: v.GARPMasterRefreshRepeat,
 			LowerPrioRounds: orNone(v.GARPLowerPrioRepeat), LowerPrioDelay: orNone(v.GARPLowerPrioDelay),
+			Extra: v.ExtraGARP.Period, ExtraAll: v.ExtraGARP.All,
 		},
 	}
 	in.Group, in.CheckSource = v.MulticastGroup, v.CheckUnicastSource

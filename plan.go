@@ -109,7 +109,7 @@ func diffHost(have, want *vrrp.Host) []string {
 	if reflect.DeepEqual(*have, *want) {
 		return nil
 	}
-	return []string{"vrrp host edit: static entries, pacing, delays of links, firewall or scheduling"}
+	return []string{"vrrp host edit: static entries, pacing, delays and polls of links, firewall, scheduling or what is heard"}
 }
 
 // attribute is one value of an instance under keepalived's keyword for it.
@@ -127,6 +127,7 @@ func attributes(in *vrrp.Instance) []attribute {
 		{"virtual_routes", strings.Join(in.Routes, "; ")},
 		{"virtual_rules", strings.Join(in.Rules, "; ")},
 		{"use_vmac", vmac(in.VMAC)},
+		{"use_ipvlan", ipvlan(in.IPVLAN)},
 		{"no_accept", orBlank(in.NoAccept)},
 		{"promote_secondaries", orBlank(in.Promote)},
 		{"unicast_ttl", orBlank(in.TTL)},
@@ -162,10 +163,23 @@ func vmac(v vrrp.VMAC) string {
 	if !v.Use {
 		return ""
 	}
+	return on(attribute{"name", cmp.Or(v.Name, v.Prefix)}, attribute{"mac", orBlank(v.MAC)}, attribute{"xmit_base", orBlank(v.TransmitBase)},
+		attribute{"group", orBlank(v.Group)})
+}
+
+// ipvlan is blank without one.
+func ipvlan(v vrrp.IPVLAN) string {
+	if !v.Use {
+		return ""
+	}
+	return on(attribute{"name", cmp.Or(v.Name, v.Prefix)}, attribute{"address", orBlank(v.Addr)}, attribute{"private", orBlank(v.Private)},
+		attribute{"vepa", orBlank(v.VEPA)}, attribute{"group", orBlank(v.Group)})
+}
+
+// on lists the attributes that are not blank.
+func on(attributes ...attribute) string {
 	parts := []string{"on"}
-	for _, a := range []attribute{
-		{"name", cmp.Or(v.Name, v.Prefix)}, {"mac", orBlank(v.MAC)}, {"xmit_base", orBlank(v.TransmitBase)}, {"group", orBlank(v.Group)},
-	} {
+	for _, a := range attributes {
 		if a.value != "" {
 			parts = append(parts, a.keyword+" "+a.value)
 		}

@@ -22,9 +22,12 @@ type Config struct {
 	Trackers []Tracker
 	// GARPGroups, LinkDelays, TrackGroups and StaticAddresses are garp_group, interface_up_down_delays, track_group and
 	// static_ipaddress.
-	GARPGroups      []*GARPGroup
-	LinkDelays      []LinkDelay
-	TrackGroups     []*TrackGroup
+	GARPGroups  []*GARPGroup
+	LinkDelays  []LinkDelay
+	TrackGroups []*TrackGroup
+	// LinkPolls are linkbeat_interfaces. PollLinks is linkbeat_use_polling: all interfaces of instances.
+	LinkPolls       []LinkPoll
+	PollLinks       bool
 	StaticAddresses []VirtualAddress
 	// StaticRoutes and StaticRules are static_routes and static_rules.
 	StaticRoutes, StaticRules []HostEntry
@@ -88,6 +91,10 @@ type Global struct {
 	Nice     *int
 	NoSwap   bool
 	CPUs     []int
+	// ExtraGARP is vrrp_garp_extra_if.
+	ExtraGARP ExtraGARP
+	// LogUnknownVRIDs is log_unknown_vrids, QuietIGMP disable_local_igmp.
+	LogUnknownVRIDs, QuietIGMP bool
 	// DefaultInterface is that of static addresses without dev. Empty means eth0.
 	DefaultInterface string
 

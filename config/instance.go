@@ -103,6 +103,8 @@ type VRRPInstance struct {
 	GARPMasterRefreshRepeat int
 	GARPLowerPrioRepeat     int
 	GARPLowerPrioDelay      time.Duration
+	// ExtraGARP is garp_extra_if.
+	ExtraGARP ExtraGARP
 	// StartupDelay and DelayAfterBoot are global_defs'.
 	StartupDelay, DelayAfterBoot time.Duration
 	// DownTimerAdverts is 3 unless said otherwise.
@@ -119,6 +121,10 @@ type VRRPInstance struct {
 	FaultNoPeer bool
 	IgnoreLink  bool // dont_track_primary
 	TrackSource bool // track_src_ip
+	// VRF is the VRF of an instance without an interface.
+	VRF string
+	// PollLink is linkbeat_use_polling.
+	PollLink bool
 	// ReceiveBuffer is kernel_rx_buf_size, 0 for the default.
 	ReceiveBuffer int
 
@@ -137,6 +143,14 @@ type IPVLAN struct {
 	Addr  netip.Prefix // the link's own
 	Mode  string       // bridge, private or vepa; empty for bridge
 	Group uint32
+}
+
+// ExtraGARP is [all] SECS of garp_extra_if. 0 means never.
+type ExtraGARP struct {
+	Period time.Duration
+	All    bool
+
+	said bool
 }
 
 // UnicastPeer is an entry of unicast_peer. MaxTTL 0 means 255.

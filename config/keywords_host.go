@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,29 @@ func hostTable() map[string]setter[VRRPInstance] {
 		"use_vmac_addr":         flag(func(v *VRRPInstance) *bool { return &v.VMACAddr }),
 		"vmac_xmit_base":        flag(func(v *VRRPInstance) *bool { return &v.VMACXmitBase }),
 		"use_ipvlan":            decodeIPVLAN,
+		"vrf":                   text(func(v *VRRPInstance) *string { return &v.VRF }),
+		"linkbeat_use_polling":  flag(func(v *VRRPInstance) *bool { return &v.PollLink }),
+		"garp_extra_if":         extraGARP(func(v *VRRPInstance) *ExtraGARP { return &v.ExtraGARP }),
+		"vmac_garp_intvl":       extraGARP(func(v *VRRPInstance) *ExtraGARP { return &v.ExtraGARP }),
 		"native_ipv6":           func(*decoder, *Node, *VRRPInstance) {}, // the family is that of the first address
+	}
+}
+
+// extraGARP reads [all] SECS.
+func extraGARP[T any](field func(*T) *ExtraGARP) setter[T] {
+	return func(d *decoder, n *Node, into *T) {
+		e, words := ExtraGARP{said: true}, n.Values()
+		if words[0].Text == "all" {
+			e.All, words = true, words[1:]
+		}
+		if len(words) == 0 {
+			d.errorf(n.Pos, "missing-value", n.Keyword()+" [all] SECS", "%s has no time", n.Keyword())
+			return
+		}
+		secs, ok := d.integer(words[0], 0, 86400)
+		if e.Period = time.Duration(secs) * time.Second; ok {
+			*field(into) = e
+		}
 	}
 }
 
@@ -136,6 +159,14 @@ func (d *decoder) validateVMAC(v *VRRPInstance) {
 		d.warnf(v.Pos, "no-effect", "add use_vmac, or remove it", "instance %s: vmac_xmit_base has no effect without use_vmac", v.Name)
 	}
 	d.validateIPVLAN(v)
+	switch {
+	case v.VRF == "":
+	case v.Interface != "":
+		d.warnf(v.Pos, "no-effect", "remove it", "instance %s: vrf has no effect with an interface, which says what it is in", v.Name)
+		v.VRF = ""
+	case !unicast(v):
+		d.errorf(v.Pos, "missing-keyword", "add interface IF, or unicast_peer", "instance %s: vrf is for unicast without an interface", v.Name)
+	}
 }
 
 // validateIPVLAN finds what an ipvlan cannot go with. An interface carries links of one kind only.
@@ -234,6 +265,27 @@ func decodeDelays(d *decoder, n *Node, c *Config) {
 	}
 }
 
+// LinkPoll is an entry of linkbeat_interfaces. How is MII, ETHTOOL or IOCTL; empty means whatever the driver knows.
+type LinkPoll struct {
+	Pos
+	Interface, How string
+}
+
+func decodeLinkbeat(d *decoder, n *Node, c *Config) {
+	for e := range n.entries() {
+		checkLinkbeat(d, e)
+		p := LinkPoll{Pos: e.Pos, Interface: e.Words[0].Text}
+		if len(e.Words) > 1 {
+			p.How = e.Words[1].Text
+		}
+		if slices.ContainsFunc(c.LinkPolls, func(o LinkPoll) bool { return o.Interface == p.Interface }) {
+			d.warnf(e.Pos, "duplicate-keyword", "remove one", "interface %s is polled already; this entry is ignored", p.Interface)
+			continue
+		}
+		c.LinkPolls = append(c.LinkPolls, p)
+	}
+}
+
 // TrackGroup is a track_group: instances that depend on the interfaces of static entries.
 type TrackGroup struct {
 	Pos
@@ -260,18 +312,22 @@ func decodeStaticAddresses(d *decoder, n *Node, c *Config) {
 // hostGlobals are of global_defs.
 func hostGlobals() map[string]setter[Global] {
 	return map[string]setter[Global]{
-		"vrrp_garp_interval": timer(func(g *Global) *time.Duration { return &g.GARPInterval }),
-		"vrrp_gna_interval":  timer(func(g *Global) *time.Duration { return &g.GNAInterval }),
-		"vmac_prefix":        text(func(g *Global) *string { return &g.VMACPrefix }),
-		"vmac_addr_prefix":   text(func(g *Global) *string { return &g.VMACAddrPrefix }),
-		"nftables":           text(func(g *Global) *string { return &g.NFTables }),
-		"nftables_priority":  func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
-		"nftables_counters":  flag(func(g *Global) *bool { return &g.NFTablesCounters }),
-		"vrrp_rt_priority":   number(func(g *Global) *int { return &g.RealTime }),
-		"vrrp_priority":      func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
-		"vrrp_no_swap":       flag(func(g *Global) *bool { return &g.NoSwap }),
-		"vrrp_cpu_affinity":  decodeCPUs,
-		"default_interface":  text(func(g *Global) *string { return &g.DefaultInterface }),
+		"vrrp_garp_interval":   timer(func(g *Global) *time.Duration { return &g.GARPInterval }),
+		"vrrp_gna_interval":    timer(func(g *Global) *time.Duration { return &g.GNAInterval }),
+		"vrrp_garp_extra_if":   extraGARP(func(g *Global) *ExtraGARP { return &g.ExtraGARP }),
+		"vrrp_vmac_garp_intvl": extraGARP(func(g *Global) *ExtraGARP { return &g.ExtraGARP }),
+		"log_unknown_vrids":    flag(func(g *Global) *bool { return &g.LogUnknownVRIDs }),
+		"disable_local_igmp":   flag(func(g *Global) *bool { return &g.QuietIGMP }),
+		"vmac_prefix":          text(func(g *Global) *string { return &g.VMACPrefix }),
+		"vmac_addr_prefix":     text(func(g *Global) *string { return &g.VMACAddrPrefix }),
+		"nftables":             text(func(g *Global) *string { return &g.NFTables }),
+		"nftables_priority":    func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
+		"nftables_counters":    flag(func(g *Global) *bool { return &g.NFTablesCounters }),
+		"vrrp_rt_priority":     number(func(g *Global) *int { return &g.RealTime }),
+		"vrrp_priority":        func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
+		"vrrp_no_swap":         flag(func(g *Global) *bool { return &g.NoSwap }),
+		"vrrp_cpu_affinity":    decodeCPUs,
+		"default_interface":    text(func(g *Global) *string { return &g.DefaultInterface }),
 	}
 }
 
@@ -279,6 +335,8 @@ func hostGlobals() map[string]setter[Global] {
 func initHost() {
 	topKeywords["garp_group"] = decodeGARPGroup
 	topKeywords["interface_up_down_delays"] = decodeDelays
+	topKeywords["linkbeat_interfaces"] = decodeLinkbeat
+	topKeywords["linkbeat_use_polling"] = flag(func(c *Config) *bool { return &c.PollLinks })
 	topKeywords["track_group"] = decodeTrackGroup
 	topKeywords["static_ipaddress"] = decodeStaticAddresses
 	topKeywords["static_routes"] = func(d *decoder, n *Node, c *Config) { c.StaticRoutes = append(c.StaticRoutes, d.routes(n)...) }
@@ -295,6 +353,7 @@ func initHost() {
 	setEntries("track_group/group", nil, "INSTANCE")
 	setEntries("vrrp_sync_group/group", nil, "INSTANCE")
 	setEntries("interface_up_down_delays", nil, "IF")
+	setEntries("linkbeat_interfaces", nil, "IF")
 	setEntries("global_defs/notification_email", nil, "ADDR")
 	setEntries("vrrp_instance/unicast_peer", map[string]int{"min_ttl": 1, "max_ttl": 1}, "ADDR")
 	for _, kind := range []string{"interface", "script", "file", "process", "bfd"} {

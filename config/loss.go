@@ -27,7 +27,6 @@ func (l loss) reason() string {
 var losses = map[string]loss{
 	"skip_check_adv_addr":      {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
 	"vrrp_skip_check_adv_addr": {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
-	"log_unknown_vrids":        {Note, "adverts for other VRIDs are dropped in the kernel", "", false},
 	"dynamic_interfaces":       {Note, "interfaces may always come and go", "", false},
 
 	"nftables_ifindex":        {Note, "addresses are matched whatever the interface", "", false},
@@ -36,10 +35,7 @@ var losses = map[string]loss{
 	"nftables_ipvs":           {Warning, "each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
 	"vrrp_rx_bufs_policy":     {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
 	"vrrp_rx_bufs_multiplier": {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
-	"linkbeat_interfaces":     {Note, "the kernel tells of every change of carrier", "", false},
-	"linkbeat_use_polling":    {Note, "the kernel tells of every change of carrier", "", false},
 	"debug":                   {Note, "keepalived does nothing by it either", "", false},
-	"vrf":                     {Note, "an instance without an interface sends by the main table", "name the VRF's interface", false},
 }
 
 func loses(k *Keyword) loss {
@@ -50,8 +46,6 @@ func loses(k *Keyword) loss {
 		return loss{severity: Note, consequence: why}
 	}
 	switch {
-	case k.Block == "linkbeat_interfaces/<entry>":
-		return losses["linkbeat_interfaces"]
 	case k.Block == "virtual_server/real_server/HTTP_GET":
 		return loss{Note, "an HTTP_GET has no TLS", "use SSL_GET", false}
 	case k.Block == "virtual_server/real_server/PING_CHECK":
@@ -91,14 +85,11 @@ var reasons = []struct{ part, why string }{
 	{"iproute_", "tables, scopes and protocols are read where iproute2 has them"},
 	{"tmp_config_directory", "no copy of the configuration is handed to anybody"},
 	{"config_save_dir", "no copies of configurations are kept"},
-	{"disable_local_igmp", "the kernel's setting is left alone"},
 	{"random_seed", "nothing depends on it"},
 	{"include_check", "a missing include is always told"},
 	{"checker_priority", "there is one process, which vrrp_priority is for"},
 	{"bfd_priority", "there is one process, which vrrp_priority is for"},
 	{"_rx_bufs", "buffers have room for a burst of all instances; kernel_rx_buf_size is for another size"},
-	{"garp_extra_if", "only the interface that holds an address announces it"},
-	{"vmac_garp_intvl", "only the interface that holds an address announces it"},
 }
 
 // keepalivedOnly is why a keyword is about something that only keepalived has.

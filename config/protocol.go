@@ -70,6 +70,9 @@ func (v *VRRPInstance) resolveProtocol(g Global) {
 	v.HigherPrioSendAdvert = first(false, s.higherSend, g.said.higherSend)
 	v.OwnerIgnoreAdverts = first(false, s.ownerIgnores, g.said.ownerIgnores)
 	v.CheckUnicastSource = g.said.checkSource || s.checkSource
+	if !v.ExtraGARP.said {
+		v.ExtraGARP = g.ExtraGARP
+	}
 	v.StartupDelay, v.DelayAfterBoot = g.StartupDelay, g.DelayAfterBoot
 	if !v.MulticastGroup.IsValid() {
 		v.MulticastGroup = g.MulticastGroup4

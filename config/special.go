@@ -13,8 +13,7 @@ func init() {
 	specials = map[string]func(*decoder, *Node){
 		"lb_kind": checkMethod, "lvs_method": checkMethod, "sorry_server_lvs_method": checkMethod,
 		"weight": checkWeight, "init_file": checkInitFile, "digest": checkDigest, "status_code": func(d *decoder, n *Node) { d.statusCodes(n) },
-		"name":          checkDomain,
-		"garp_extra_if": checkAllSeconds, "vmac_garp_intvl": checkAllSeconds, "vrrp_garp_extra_if": checkAllSeconds, "vrrp_vmac_garp_intvl": checkAllSeconds,
+		"name":        checkDomain,
 		"smtp_server": checkHostPort, "vrrp_rx_bufs_policy": checkBufferPolicy,
 		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
 		"key": checkKey,
@@ -156,19 +155,6 @@ func checkDomain(d *decoder, n *Node) {
 			return
 		}
 	}
-}
-
-// checkAllSeconds reads [all] SECS.
-func checkAllSeconds(d *decoder, n *Node) {
-	words := n.Values()
-	if words[0].Text == "all" {
-		words = words[1:]
-	}
-	if len(words) == 0 {
-		d.errorf(n.Pos, "missing-value", n.Keyword()+" [all] SECS", "%s has no time", n.Keyword())
-		return
-	}
-	d.integer(words[0], 0, 86400)
 }
 
 func checkHostPort(d *decoder, n *Node) {

@@ -26,6 +26,7 @@ type port struct {
 	own     table     // of runners
 	strange table     // of guests
 	rate    rate
+	unknown unknown
 	stale   bool // the tables are to be made anew
 	out     []outgoing
 }
@@ -48,7 +49,7 @@ func (r *Router) port(x *runner) *port { return r.portOf(x.in.socket(x.transmit(
 func (r *Router) portOf(key Socket) *port {
 	p, ok := r.ports[key]
 	if !ok {
-		p = &port{key: key, link: r.link(key.Interface)}
+		p = &port{key: key, link: r.link(key.Interface), unknown: unknown{on: r.host.LogUnknown}}
 		r.ports[key] = p
 	}
 	return p
@@ -102,7 +103,11 @@ func (p *port) listen() {
 	if asked == 0 {
 		asked = max(wanted, bufferAtLeast)
 	}
-	p.err = p.conn.Want(&vrids, asked)
+	want := &vrids
+	if p.unknown.on {
+		want = nil
+	}
+	p.err = p.conn.Want(want, asked)
 }
 
 // find tells whose a packet is. Unicast instances may share a VRID: their peers tell them apart, and a stranger's packet is
@@ -222,8 +227,9 @@ func (r *Router) receive(now time.Time, p *port, packet *Packet) {
 		return
 	}
 	x := p.find(packet.Src, message[1])
-	if x == nil {
-		return // another group's
+	if x == nil { // another group's
+		r.stranger(now, p, packet.Src, message)
+		return
 	}
 	x.stats.AdvertsReceived++
 	err := r.advert.ParsePacket(message, packet.Src, packet.Dst)
@@ -332,7 +338,9 @@ func (r *Router) execute(now time.Time, x *runner, a Action) {
 	case RemoveAddrs:
 		r.release(x, x.holdings())
 	case AnnounceAddrs:
-		r.announce(x, int(a.Rounds))
+		r.announce(x, int(a.Rounds), false)
+	case AnnounceExtra:
+		r.announce(x, 1, true)
 	case DefendAddr:
 		r.defend(x, a.Addr)
 	case Transition:
@@ -547,7 +555,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 		r.look(x.port.runners...)
 		_, _ = r.usable(now, x)
 	}
-	r.step(now, x, Reconfigure{Instance: in, Priority: x.effective(r.tracking[in.String()])})
+	r.step(now, x, Reconfigure{Instance: in, Priority: x.effective(r.tracking[in.String()]), NotBefore: r.notBefore(&x.in)})
 	if x.machine.State() != Master {
 		return
 	}
@@ -566,7 +574,7 @@ func (r *Router) change(now time.Time, x *runner, in Instance) {
 	if added := held.without(old); !added.empty() {
 		r.add(x, added)
 		if len(added.Addrs) > 0 {
-			r.announce(x, in.Announce.rounds())
+			r.announce(x, in.Announce.rounds(), false)
 		}
 	}
 }

@@ -147,10 +147,10 @@ func TestRequirementsGroup(t *testing.T) {
 		gt.step(0, FaultBegin{"x"})
 		gt.want("a FAULT", "b FAULT", "c FAULT")
 		gt.step(1, FaultBegin{"y"})
-		gt.step(0, FaultEnd{self}) // b has a reason of its own
-		gt.step(2, FaultEnd{self})
+		gt.step(0, FaultEnd{Source: self}) // b has a reason of its own
+		gt.step(2, FaultEnd{Source: self})
 		gt.states(Fault)
-		gt.step(1, FaultEnd{self})
+		gt.step(1, FaultEnd{Source: self})
 		gt.want("a BACKUP", "b BACKUP", "c BACKUP")
 	})
 	t.Run("a group with a fault starts in FAULT, in whatever order", func(t *testing.T) { // each has its address, whatever the order in which they start
@@ -165,7 +165,7 @@ func TestRequirementsGroup(t *testing.T) {
 				gt.pending = nil
 			}
 			gt.states(Fault)
-			gt.step(0, FaultEnd{self})
+			gt.step(0, FaultEnd{Source: self})
 			gt.want("a BACKUP", "b BACKUP")
 			if gt.g[0].source != self || gt.g[1].source != higher {
 				t.Errorf("sources %v and %v", gt.g[0].source, gt.g[1].source)
@@ -242,7 +242,7 @@ func TestRequirementsGroup(t *testing.T) {
 	t.Run("a member that had a fault before it joined has none any more", func(t *testing.T) {
 		gt := newGroupTest(t, nil, nil)
 		gt.g[0].Step(gt.now, FaultBegin{"x"})
-		gt.g[0].Step(gt.now, FaultEnd{self})
+		gt.g[0].Step(gt.now, FaultEnd{Source: self})
 		gt.step(1, Startup{Source: self})
 		gt.want("b BACKUP")
 	})
@@ -327,7 +327,7 @@ func fuzzEvent(kind byte, m *Machine, more byte) Event {
 	case 3:
 		return FaultBegin{"x"}
 	case 4:
-		return FaultEnd{self}
+		return FaultEnd{Source: self}
 	case 5:
 		return Reconfigure{Instance: m.in, Priority: more}
 	case 6:

@@ -22,6 +22,14 @@ type Host struct {
 	Delays []LinkDelay `json:"delays,omitempty"`
 	// Firewall is where traffic is refused for instances that accept none.
 	Firewall Firewall `json:"firewall,omitzero"`
+	// Polls are links whose drivers are asked each second whether they have carrier, because the kernel does not tell of it. A
+	// link is up when both say so.
+	Polls []LinkPoll `json:"polls,omitempty"`
+	// QuietIGMP keeps the host from reporting membership of groups of the link itself, 224.0.0.0/24, which all switches forward.
+	QuietIGMP bool `json:"quietIGMP,omitempty"`
+	// LogUnknown logs VRIDs that are heard on an instance's link and that no instance has, each once a minute. Without it the
+	// kernel drops what is for them.
+	LogUnknown bool `json:"logUnknown,omitempty"`
 	// Process says how the process runs.
 	Process Process `json:"process,omitzero"`
 }
@@ -64,6 +72,14 @@ type LinkDelay struct {
 	Down, Up  time.Duration
 }
 
+// LinkPoll is a link that is polled.
+type LinkPoll struct {
+	Interface string
+	// How is MII, ETHTOOL or IOCTL (the interface's flags): what the driver is asked by. Empty means the first of them, in this
+	// order, that the driver knows.
+	How string
+}
+
 // Validate reports everything that is wrong, joined.
 func (h *Host) Validate() error {
 	var errs []error
@@ -85,6 +101,11 @@ func (h *Host) Validate() error {
 			bad("delay of interface %q: it must have a name, and times that are not negative", d.Interface)
 		}
 	}
+	for _, p := range h.Polls {
+		if p.Interface == "" || !slices.Contains([]string{"", "MII", "ETHTOOL", "IOCTL"}, p.How) {
+			bad("polled interface %q by %q: it must have a name, and be polled by MII, ETHTOOL or IOCTL", p.Interface, p.How)
+		}
+	}
 	for i := range h.Static.Addrs {
 		a := &h.Static.Addrs[i]
 		if !a.Prefix.IsValid() || a.Interface == "" || a.VMAC {
@@ -104,7 +125,8 @@ func (h *Host) Validate() error {
 
 // Clone is a copy that shares nothing.
 func (h *Host) Clone() Host {
-	c := Host{Process: h.Process, Firewall: h.Firewall, Static: h.Static.clone(), Pacing: slices.Clone(h.Pacing), Delays: slices.Clone(h.Delays)}
+	c := *h
+	c.Static, c.Pacing, c.Delays, c.Polls = h.Static.clone(), slices.Clone(h.Pacing), slices.Clone(h.Delays), slices.Clone(h.Polls)
 	for i := range c.Pacing {
 		c.Pacing[i].Interfaces = slices.Clone(c.Pacing[i].Interfaces)
 	}
@@ -126,12 +148,24 @@ func (r *Router) SetHost(h Host) error {
 		for _, d := range h.Delays {
 			r.delays[d.Interface] = d
 		}
+		r.overhearUnknown(h.LogUnknown)
+		r.forgetBeats()
 		if r.running {
 			r.static(old.Static.without(h.Static), false)
 			r.static(h.Static.without(old.Static), true)
+			if old.QuietIGMP != h.QuietIGMP {
+				r.quietIGMP(h.QuietIGMP)
+			}
 		}
 	})
 	return nil
+}
+
+// quietIGMP is told to the host at once: it matters when a group is joined.
+func (r *Router) quietIGMP(on bool) {
+	if err := r.net.QuietIGMP(on); err != nil {
+		r.log.Error("IGMP reports for groups of the link", "error", err)
+	}
 }
 
 // static holds or releases static entries, each on its interface's worker.

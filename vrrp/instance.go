@@ -79,7 +79,8 @@ type Instance struct {
 	// PreemptDelay is how long a lower-priority MASTER is left in office once it was heard. 0 means not at all.
 	PreemptDelay time.Duration
 	// StartDelay holds the instance still for so long after the Router's start: it sends nothing and hears nothing.
-	// BootDelay does so after the host's; the longer of them counts.
+	// BootDelay does so after the host's; the longer of them counts. While they last they can be changed; one that is over is
+	// over.
 	StartDelay, BootDelay time.Duration
 	// StartBackup makes an owner wait for others before it takes its addresses (state BACKUP).
 	StartBackup bool
@@ -152,6 +153,11 @@ type Announce struct {
 	// LowerPrioRounds are sent when a lesser MASTER was heard, and again LowerPrioDelay later. 0 means Rounds and Delay.
 	LowerPrioRounds int
 	LowerPrioDelay  time.Duration
+	// Extra is the period in which one address of each other interface is announced, to keep what switches know of its MAC
+	// address: of each virtual MAC interface of an [Address.VMAC], with ExtraAll of every interface that holds addresses, but the
+	// instance's own, whose adverts do that (garp_extra_if). 0 means never.
+	Extra    time.Duration
+	ExtraAll bool
 }
 
 func (in *Instance) version() uint8          { return cmp.Or(in.Version, 3) }
@@ -278,7 +284,7 @@ func (in *Instance) Validate() error {
 	if in.DownAdverts > 100 {
 		bad("%d missing adverts: 1 to 100 can be waited for", in.DownAdverts)
 	}
-	if in.PreemptDelay < 0 || in.StartDelay < 0 || in.BootDelay < 0 || in.Announce.Refresh < 0 {
+	if in.PreemptDelay < 0 || in.StartDelay < 0 || in.BootDelay < 0 || in.Announce.Refresh < 0 || in.Announce.Extra < 0 {
 		bad("negative delay")
 	}
 	if in.TimerExpiredBackup > 0 && !in.NoPreempt {

@@ -56,7 +56,7 @@ func TestKernelIPVLAN(t *testing.T) {
 				link = n
 			}
 			ra, stopA := runInHost(t, a, wish(200))
-			eventually(t, 5*time.Second, "a holds the address", func() bool { return on(a, link, addr) })
+			eventually(t, 20*time.Second, "a holds the address", func() bool { return on(a, link, addr) })
 			if s := ra.Status()[0]; s.Source.String() != c.source {
 				t.Errorf("adverts come from %v, want %s", s.Source, c.source)
 			}
@@ -64,11 +64,11 @@ func TestKernelIPVLAN(t *testing.T) {
 				t.Errorf("the link is not as wished: %s", out)
 			}
 			rb, stopB := runInHost(t, b, wish(100))
-			eventually(t, 5*time.Second, "b hears a", func() bool { return rb.Status()[0].Stats.AdvertsReceived > 3 })
+			eventually(t, 20*time.Second, "b hears a", func() bool { return rb.Status()[0].Stats.AdvertsReceived > 3 })
 			if s := rb.Status()[0]; s.State != vrrp.Backup || s.Stats.BecomeMaster > 0 || s.Master.String() != c.source {
 				t.Errorf("b: %+v", s)
 			}
-			eventually(t, 5*time.Second, "the client reaches the address", func() bool {
+			eventually(t, 20*time.Second, "the client reaches the address", func() bool {
 				_, err := client.Run(t.Context(), "ping", "-c1", "-W1", addr)
 				return err == nil
 			})
@@ -90,11 +90,11 @@ func TestKernelIPVLAN(t *testing.T) {
 // disturbIPVLAN takes from a what it has, and from b the way to it.
 func disturbIPVLAN(t *testing.T, a, b *lab.Host, link, addr string, own netip.Prefix) {
 	a.MustRun("ip", "addr", "del", own.String(), "dev", link)
-	eventually(t, 5*time.Second, "a has the link's own address again", func() bool { return on(a, link, own.Addr().String()) })
+	eventually(t, 20*time.Second, "a has the link's own address again", func() bool { return on(a, link, own.Addr().String()) })
 	a.MustRun("ip", "link", "del", link)
-	eventually(t, 5*time.Second, "a makes its link again", func() bool { return on(a, link, addr) && !on(b, link, addr) })
+	eventually(t, 20*time.Second, "a makes its link again", func() bool { return on(a, link, addr) && !on(b, link, addr) })
 	a.Cut()
-	eventually(t, 5*time.Second, "b takes over", func() bool { return on(b, link, addr) })
+	eventually(t, 20*time.Second, "b takes over", func() bool { return on(b, link, addr) })
 	a.Restore()
-	eventually(t, 5*time.Second, "a is back", func() bool { return on(a, link, addr) && !on(b, link, addr) })
+	eventually(t, 20*time.Second, "a is back", func() bool { return on(a, link, addr) && !on(b, link, addr) })
 }

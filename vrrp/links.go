@@ -88,6 +88,9 @@ func (r *Router) link(name string) *link {
 func (r *Router) ask(now time.Time, l *link) (changed bool) {
 	before, errBefore := l.state, l.err
 	l.state, l.err = r.net.Link(l.name)
+	if r.beats[l.name] {
+		l.state.Up = false
+	}
 	if l.err == nil && errBefore == nil && l.asked {
 		r.debounce(now, l, before.Up)
 	}
@@ -153,7 +156,7 @@ func (r *Router) hear(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range r.links {
-		if (n.all || n.links[l.name] || recheck && !l.flips.IsZero()) && r.ask(now, l) {
+		if (n.all || n.links[l.name] || l.state.Gathered && len(n.links) > 0 || recheck && !l.flips.IsZero()) && r.ask(now, l) {
 			r.look(l.users...)
 		}
 	}
@@ -301,7 +304,7 @@ func (r *Router) refresh(now time.Time, x *runner) {
 		r.step(now, x, SetPriority{Priority: x.effective(t)})
 		r.step(now, x, Startup{Source: x.source, NotBefore: r.notBefore(&x.in), Adopt: r.adoption(x)})
 	case state == Fault:
-		r.step(now, x, FaultEnd{Source: x.source})
+		r.step(now, x, FaultEnd{Source: x.source, NotBefore: r.notBefore(&x.in)})
 	}
 	if p := x.effective(t); p != x.machine.Priority() {
 		r.step(now, x, SetPriority{Priority: p})

@@ -73,13 +73,17 @@ type (
 	SetPriority struct{ Priority uint8 }
 	// FaultBegin takes the instance out, for the given reason.
 	FaultBegin struct{ Reason string }
-	// FaultEnd lets it take part again. Source is as in Startup.
-	FaultEnd struct{ Source netip.Addr }
+	// FaultEnd lets it take part again, or for the first time. Source is as in Startup, and so is NotBefore for the first time.
+	FaultEnd struct {
+		Source    netip.Addr
+		NotBefore time.Time
+	}
 	// Reconfigure changes what may change in office: everything but VRID, interface and version. Priority is the effective
-	// one, 0 for the instance's own.
+	// one, 0 for the instance's own. NotBefore is as in Startup: it moves a delay that is running, and begins none.
 	Reconfigure struct {
-		Instance Instance
-		Priority uint8
+		Instance  Instance
+		Priority  uint8
+		NotBefore time.Time
 	}
 
 	// What happens to the members of a [Group] by its rules.
@@ -104,8 +108,8 @@ func (demote) event()      {}
 func (drag) event()        {}
 func (reannounce) event()  {}
 
-// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, DefendAddr, RemoveAddrs, Transition and Conflict.
-// The order of a Step's actions is part of the protocol.
+// Action is what a [Machine] wants done: one of SendAdvert, AddAddrs, AnnounceAddrs, AnnounceExtra, DefendAddr, RemoveAddrs,
+// Transition and Conflict. The order of a Step's actions is part of the protocol.
 type Action interface{ action() }
 
 type (
@@ -115,6 +119,8 @@ type (
 	AddAddrs struct{}
 	// AnnounceAddrs sends so many rounds of gratuitous ARP for the virtual addresses.
 	AnnounceAddrs struct{ Rounds uint8 }
+	// AnnounceExtra sends one for one virtual address of each interface that [Announce.Extra] is about.
+	AnnounceExtra struct{}
 	// RemoveAddrs takes the virtual addresses off the interface and forgets announcements not yet sent.
 	RemoveAddrs struct{}
 	// Transition tells that the state changed.
@@ -137,6 +143,7 @@ type (
 func (SendAdvert) action()    {}
 func (AddAddrs) action()      {}
 func (AnnounceAddrs) action() {}
+func (AnnounceExtra) action() {}
 func (RemoveAddrs) action()   {}
 func (Transition) action()    {}
 func (Conflict) action()      {}
@@ -174,8 +181,9 @@ type Machine struct {
 	ready          bool // the timer ran out, and the group was not ready
 	polite         bool // it was told to yield, and was not MASTER since
 
-	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER.
-	burstAt, refreshAt, lowerAt time.Time
+	// The next announcements, zero when none is due: the second burst, the refresh, the second burst for a lesser MASTER, and
+	// those of other interfaces.
+	burstAt, refreshAt, lowerAt, extraAt time.Time
 
 	claims     []claim   // of our addresses by others, while MASTER
 	claimAt    time.Time // when the next of them counts, zero when none is waiting
@@ -215,7 +223,7 @@ func (m *Machine) Deadline() (time.Time, bool) {
 		return m.timer, true
 	case Master:
 		next := m.timer
-		for _, at := range [...]time.Time{m.burstAt, m.refreshAt, m.lowerAt, m.claimAt} {
+		for _, at := range [...]time.Time{m.burstAt, m.refreshAt, m.lowerAt, m.extraAt, m.claimAt} {
 			if !at.IsZero() && at.Before(next) {
 				next = at
 			}
@@ -253,8 +261,10 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.faultBegin(now, ev.Reason)
 	case FaultEnd:
 		m.fault = ""
+		m.firstDelay(ev.NotBefore)
 		m.faultEnd(now, ev.Source, false)
 	case Reconfigure:
+		m.moveDelay(now, ev.NotBefore)
 		m.reconfigure(now, ev.Instance, ev.Priority)
 	default:
 		m.groupStep(now, ev)
@@ -303,6 +313,28 @@ func (m *Machine) startup(now time.Time, ev Startup, wait bool) {
 
 // quiet says whether the start delay is not over.
 func (m *Machine) quiet(now time.Time) bool { return now.Before(m.notBefore) }
+
+// firstDelay is the start delay of one that was in FAULT from the start.
+func (m *Machine) firstDelay(end time.Time) {
+	if m.notBefore.IsZero() {
+		m.notBefore = end
+	}
+}
+
+// moveDelay moves the end of a start delay that is running, and the timer that counts from there. What should be over already ends
+// now.
+func (m *Machine) moveDelay(now, end time.Time) {
+	if !m.quiet(now) {
+		return
+	}
+	if end.Before(now) {
+		end = now
+	}
+	if m.state == Backup {
+		m.timer = m.timer.Add(end.Sub(m.notBefore))
+	}
+	m.notBefore = end
+}
 
 // shutdown is 6.4.2 (6) and 6.4.3 (9).
 func (m *Machine) shutdown(now time.Time, keep bool) {
@@ -353,6 +385,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) {
 	if m.in.Announce.Refresh > 0 {
 		m.refreshAt = now.Add(delay + m.in.Announce.Refresh)
 	}
+	m.extraAt = after(now, m.in.Announce.Extra)
 	m.silent = netip.Addr{}
 	if m.state == Backup && !m.leaving && now.Sub(m.heardAt) >= 2*m.masterInterval {
 		m.silent = m.master // and not one that we preempt
@@ -564,6 +597,18 @@ func (m *Machine) masterTimeout(now time.Time) {
 		m.refreshAt = now.Add(m.in.Announce.Refresh)
 		m.announce(m.in.Announce.refreshRounds())
 	}
+	if due(now, m.extraAt) {
+		m.extraAt = after(now, m.in.Announce.Extra)
+		m.do(AnnounceExtra{})
+	}
+}
+
+// after is when a period is over, zero without one.
+func after(now time.Time, period time.Duration) time.Time {
+	if period <= 0 {
+		return time.Time{}
+	}
+	return now.Add(period)
 }
 
 func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
@@ -597,11 +642,15 @@ func (m *Machine) faultEnd(now time.Time, source netip.Addr, wait bool) {
 		return
 	}
 	m.source = source
-	if m.in.owner() && !m.in.StartBackup && !wait && !m.quiet(now) {
+	atOnce := m.in.owner() && !m.in.StartBackup && !wait
+	if atOnce && !m.quiet(now) {
 		m.becomeMaster(now, "fault is over, owner of the addresses")
 		return
 	}
 	m.becomeBackup(now, m.in.interval(), "fault is over")
+	if atOnce {
+		m.timer = m.notBefore
+	}
 }
 
 // reconfigure keeps the state. A MASTER advertises the change at once; the driver brings the addresses up to date. The timer
@@ -619,10 +668,7 @@ func (m *Machine) reconfigure(now time.Time, in Instance, priority uint8) {
 	case Master:
 		m.advertise(now, m.priority)
 		m.timer = now.Add(in.interval())
-		m.refreshAt = time.Time{}
-		if in.Announce.Refresh > 0 {
-			m.refreshAt = now.Add(in.Announce.Refresh)
-		}
+		m.refreshAt, m.extraAt = after(now, in.Announce.Refresh), after(now, in.Announce.Extra)
 	case Backup:
 		m.timer = m.timer.Add(m.masterDown() - before)
 	}

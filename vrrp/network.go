@@ -29,6 +29,11 @@ type Network interface {
 	// Promote says whether addresses of the interface survive the removal of the first one of their network. Each true is
 	// undone by one false.
 	Promote(name string, on bool) error
+	// Carrier asks a link's driver whether it has carrier, by MII, ETHTOOL or IOCTL, or, when how is empty, by the first of them
+	// that the driver knows. It may take time. It is an error that is errors.ErrUnsupported when the driver does not know how.
+	Carrier(name, how string) (up bool, err error)
+	// QuietIGMP says whether the host keeps to itself which groups of the link it is in. Each true is undone by one false.
+	QuietIGMP(on bool) error
 	// Refuse says whether the host refuses traffic for and from addresses that it has. Each true is undone by one false.
 	Refuse(f Firewall, addrs []netip.Addr, on bool) error
 	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
@@ -60,8 +65,10 @@ type Link struct {
 	NoMulticast bool
 	// MTU is the size of the largest IP packet. 0 means that it does not matter.
 	MTU int
-	// Addrs are its addresses that can be used, virtual ones included, in the kernel's order.
+	// Addrs are its addresses that can be used, virtual ones included, in the kernel's order; those of a VRF are its links'.
 	Addrs []netip.Prefix
+	// Gathered says that Addrs are those of other links: when any link changes, this one may have changed.
+	Gathered bool
 }
 
 // VirtualLink is a link with a virtual MAC address, or an ipvlan. It is compared with ==.

@@ -75,15 +75,29 @@ func (h *hostNetwork) Link(name string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	return Link{
+	state := Link{
 		Index: l.Index, Up: l.Flags&unix.IFF_UP != 0 && l.Flags&unix.IFF_LOWER_UP != 0,
-		NoMulticast: l.Flags&unix.IFF_MULTICAST == 0, MTU: l.MTU, Addrs: l.Addrs,
-	}, nil
+		NoMulticast: l.Flags&unix.IFF_MULTICAST == 0, MTU: l.MTU, Addrs: l.Addrs, Gathered: l.Kind == "vrf",
+	}
+	if state.Gathered {
+		state.Addrs = append(state.Addrs, h.inVRF(l.Index)...)
+	}
+	return state, nil
+}
+
+// inVRF are the addresses of a VRF's links.
+func (h *hostNetwork) inVRF(index int) (addrs []netip.Prefix) {
+	for _, name := range h.mirror.Links() {
+		if l, ok := h.mirror.Link(name); ok && l.Master == index && l.Flags&unix.IFF_UP != 0 {
+			addrs = append(addrs, l.Addrs...)
+		}
+	}
+	return addrs
 }
 
 // anywhere is the host as a whole, for what is bound to no interface.
 func (h *hostNetwork) anywhere() (Link, error) {
-	all := Link{Up: true}
+	all := Link{Up: true, Gathered: true}
 	if _, err := h.find("lo"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return all, err
 	}
@@ -217,6 +231,15 @@ func (a *Address) forKernel(index int) rtnl.Address {
 		k.Deprecated = true // not a source of what this host sends on its own behalf
 	}
 	return k
+}
+
+// QuietIGMP is about the whole network namespace.
+func (h *hostNetwork) QuietIGMP(on bool) error {
+	const key = "net/ipv4/igmp_link_local_mcast_reports"
+	if !on {
+		return h.sysctls.Release(key)
+	}
+	return h.sysctls.Set(key, "0")
 }
 
 var ethernetBroadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}

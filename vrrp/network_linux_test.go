@@ -43,6 +43,13 @@ func (h inHost) RemoveLink(name string) error {
 func (h inHost) Promote(name string, on bool) error {
 	return h.host.Do(func() error { return h.Network.Promote(name, on) })
 }
+func (h inHost) Carrier(name, how string) (up bool, err error) {
+	err = h.host.Do(func() error { up, err = h.Network.Carrier(name, how); return err })
+	return up, err
+}
+func (h inHost) QuietIGMP(on bool) error {
+	return h.host.Do(func() error { return h.Network.QuietIGMP(on) })
+}
 func (h inHost) Refuse(f vrrp.Firewall, addrs []netip.Addr, on bool) error {
 	return h.host.Do(func() error { return h.Network.Refuse(f, addrs, on) })
 }

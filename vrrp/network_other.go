@@ -27,6 +27,8 @@ func (hostNetwork) Release(string, Holdings) error            { return unsupport
 func (hostNetwork) MakeLink(VirtualLink) error                { return unsupported() }
 func (hostNetwork) RemoveLink(string) error                   { return unsupported() }
 func (hostNetwork) Promote(string, bool) error                { return unsupported() }
+func (hostNetwork) Carrier(string, string) (bool, error)      { return false, unsupported() }
+func (hostNetwork) QuietIGMP(bool) error                      { return unsupported() }
 func (hostNetwork) Refuse(Firewall, []netip.Addr, bool) error { return unsupported() }
 func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }
 func (hostNetwork) Listen(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {

@@ -195,7 +195,7 @@ func TestRequirementsInitialize(t *testing.T) {
 		mt.dueIn(time.Minute + down100)
 		mt.step(FaultBegin{"x"})
 		mt.want("BACKUP -> FAULT")
-		mt.step(FaultEnd{self})
+		mt.step(FaultEnd{Source: self})
 		mt.want("FAULT -> BACKUP")
 		mt.dueIn(time.Minute + down100)
 		mt = newMachineTest(t, owner)
@@ -282,7 +282,7 @@ func TestRequirementsBackup(t *testing.T) {
 		mt.step(FaultBegin{"x"})
 		mt.want("BACKUP -> FAULT")
 		mt.wait(time.Minute)
-		mt.step(FaultEnd{self})
+		mt.step(FaultEnd{Source: self})
 		mt.want("FAULT -> BACKUP")
 		mt.wait(time.Second)
 		mt.hear(lower, 50, time.Second)
@@ -508,28 +508,28 @@ func TestRequirementsFault(t *testing.T) {
 		mt := newMachineTest(t, owner)
 		mt.step(FaultBegin{"x"})
 		mt.want(remove, "INIT -> FAULT")
-		mt.step(FaultEnd{self})
+		mt.step(FaultEnd{Source: self})
 		mt.want("SendAdvert{Priority:255}", add, announce5, "FAULT -> MASTER")
 		mt.hear(higher, 255, time.Second)
 		mt.want("conflict owner 10.0.0.6", remove, "MASTER -> BACKUP")
 		mt.wait(time.Minute)
 		mt.step(FaultBegin{"x"})
 		mt.want("BACKUP -> FAULT")
-		mt.step(FaultEnd{self})
+		mt.step(FaultEnd{Source: self})
 		mt.want("SendAdvert{Priority:255}", add, announce5, "FAULT -> MASTER")
 		mt.hear(higher, 255, time.Second) // whose silence is not what made us MASTER: no farewell
 		mt.want("conflict owner 10.0.0.6", remove, "MASTER -> BACKUP")
 	})
 	t.Run("the end of a fault is nothing to one that has none", func(t *testing.T) {
 		mt := backup(t, nil)
-		mt.step(FaultEnd{higher})
+		mt.step(FaultEnd{Source: higher})
 		mt = master(t, nil)
-		mt.step(FaultEnd{higher})
+		mt.step(FaultEnd{Source: higher})
 		mt.hear(self, 100, time.Second)
 		mt.want("conflict source 10.0.0.5") // it has its address still
 	})
 	t.Run("what adverts come from may change, with a fault or without", func(t *testing.T) {
-		for _, change := range [][]Event{{Readdress{Source: higher}}, {FaultBegin{"x"}, FaultEnd{higher}}} {
+		for _, change := range [][]Event{{Readdress{Source: higher}}, {FaultBegin{"x"}, FaultEnd{Source: higher}}} {
 			mt := backup(t, nil)
 			for _, ev := range change {
 				mt.step(ev)
@@ -573,8 +573,8 @@ func TestTransitionsSayWhy(t *testing.T) {
 		"yields to the equal": {nil, []any{start, later(time.Minute), Timeout{}, Received{higher, &Advertisement{Version: 3, Priority: 100, Interval: time.Second}}}, "advert from 10.0.0.6 with equal priority and higher address (100, ours 100)"},
 		"held up":             {func(in *Instance) { in.NoPreempt, in.TimerExpiredBackup = true, 254 }, []any{start, later(time.Minute), Timeout{}, later(time.Minute), Timeout{}}, "held up for 1m0s: another must have taken over"},
 		"fault":               {nil, []any{start, FaultBegin{"eth0 is down"}}, "eth0 is down"},
-		"fault is over":       {nil, []any{start, FaultBegin{"x"}, FaultEnd{self}}, "fault is over"},
-		"an owner's fault":    {owner, []any{start, FaultBegin{"x"}, FaultEnd{self}}, "fault is over, owner of the addresses"},
+		"fault is over":       {nil, []any{start, FaultBegin{"x"}, FaultEnd{Source: self}}, "fault is over"},
+		"an owner's fault":    {owner, []any{start, FaultBegin{"x"}, FaultEnd{Source: self}}, "fault is over, owner of the addresses"},
 		"shut down":           {nil, []any{start, Shutdown{}}, "shut down"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,6 +58,7 @@ type Router struct {
 	notifier *notifier
 	ready    chan struct{}
 	wake     chan struct{} // holds a token when the loop shall look again
+	repoll   chan struct{} // holds a token when other links are to be polled
 	news     *news
 	paces    paces
 	claims   claims
@@ -81,6 +82,7 @@ type Router struct {
 	ears       map[string]*ear    // by the name of the link
 	host       Host
 	delays     map[string]LinkDelay
+	beats      map[string]bool    // polled links that have no carrier
 	adopts     map[string]bool    // instances that a predecessor left as MASTER
 	keep       bool               // on leaving, leave everything as it is
 	virtual    map[netip.Addr]int // addresses that are not to be sent from, with how many instances hold them
@@ -109,7 +111,7 @@ func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 64),
-		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
+		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), beats: make(map[string]bool), repoll: make(chan struct{}, 1), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
 	r.ears, r.earWork = make(map[string]*ear), newWorker(r)
@@ -304,6 +306,7 @@ func (r *Router) Run(ctx context.Context) error {
 	watchErr := make(chan error, 1)
 	helpers.Go(func() { watchErr <- r.net.Watch(watch, r.changed) })
 	helpers.Go(r.notifier.run)
+	helpers.Go(func() { r.poll(watch) })
 	defer r.notifier.close()
 	defer r.stop()
 	select {
@@ -328,6 +331,9 @@ func (r *Router) start() (err error) {
 		if err := sched.Apply(sched.Options(r.host.Process)); err != nil {
 			r.log.Error("scheduling of the process", "error", err)
 		}
+		if r.host.QuietIGMP {
+			r.quietIGMP(true)
+		}
 		r.static(r.host.Static, true)
 		for _, x := range r.runners {
 			r.look(x)
@@ -351,6 +357,9 @@ func (r *Router) stop() {
 		}
 		if r.running && !r.keep {
 			r.static(r.host.Static, false)
+			if r.host.QuietIGMP {
+				r.quietIGMP(false)
+			}
 			for _, x := range r.runners {
 				r.promote(x, false)
 				r.dropLinks(x, x.vlinks)

@@ -23,6 +23,7 @@ func (g Group) Step(now time.Time, m *Machine, ev Event, do func(*Machine, Actio
 		g.startup(now, m, ev, do)
 	case FaultEnd:
 		m.fault, m.source = "", ev.Source
+		m.firstDelay(ev.NotBefore)
 		g.faultEnd(now, do)
 		return
 	case FaultBegin:

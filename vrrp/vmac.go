@@ -175,6 +175,19 @@ func (x *runner) placed(addrs []Address) []Address {
 	return list
 }
 
+// extra are those of placed addresses that [Announce.Extra] is about.
+func (x *runner) extra(addrs []Address) (list []Address) {
+	seen := map[string]bool{x.device: true}
+	for _, a := range addrs {
+		virtual := slices.ContainsFunc(x.vlinks, func(v *vlink) bool { return v.Name == a.Interface })
+		if !seen[a.Interface] && (virtual || x.in.Announce.ExtraAll) {
+			seen[a.Interface] = true
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // lacksLink is why a virtual link is not there, or empty. It sees to it that it is made.
 func (r *Router) lacksLink(now time.Time, x *runner) string {
 	for _, v := range x.vlinks {

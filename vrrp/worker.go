@@ -28,6 +28,7 @@ type worker struct {
 type burst struct {
 	x      *runner
 	term   uint64 // of the runner: another one means that the addresses were given up
+	extra  bool   // of those of Announce.Extra
 	lists  []announcement
 	rounds atomic.Int32 // still to go
 	at     int          // the list that is next
@@ -50,7 +51,7 @@ func (w *worker) add(job func()) { w.start(func() { w.jobs = append(w.jobs, job)
 func (w *worker) announce(b *burst) {
 	w.start(func() {
 		for i, other := range w.bursts {
-			if other.x == b.x {
+			if other.x == b.x && other.extra == b.extra {
 				b.rounds.Store(max(b.rounds.Load(), other.rounds.Load()))
 				w.bursts[i] = b
 				return
@@ -311,8 +312,13 @@ func (x *runner) plain(addrs []Address) []Address {
 	return list
 }
 
-func (r *Router) announce(x *runner, rounds int) {
-	b := &burst{x: x, term: x.term.Load(), lists: announcements(x.placed(x.in.held()))}
+// announce tells of all addresses, or of those of [Announce.Extra].
+func (r *Router) announce(x *runner, rounds int, extra bool) {
+	addrs := x.placed(x.in.held())
+	if extra {
+		addrs = x.extra(addrs)
+	}
+	b := &burst{x: x, term: x.term.Load(), extra: extra, lists: announcements(addrs)}
 	b.rounds.Store(int32(rounds))
 	if len(b.lists) == 0 {
 		return

@@ -17,11 +17,11 @@ import (
 type Link struct {
 	Name  string
 	Index int
-	// Parent is the index of the link below, 0 for none.
-	Parent int
-	Flags  uint32
-	MTU    int
-	MAC    net.HardwareAddr
+	// Parent is the index of the link below, 0 for none. Master is that of the bridge, bond or VRF that it is in.
+	Parent, Master int
+	Flags          uint32
+	MTU            int
+	MAC            net.HardwareAddr
 	// Type is the hardware's, of ARPHRD; Kind is that of a virtual link ("macvlan").
 	Type uint16
 	Kind string
@@ -235,7 +235,7 @@ func (m *Mirror) applyLink(gone bool, data []byte) (names []string) {
 		}
 	}
 	m.links[l.Index], m.names[l.Name] = l, l.Index
-	if old == nil || old.Name != l.Name || old.Flags != l.Flags || old.MTU != l.MTU || !slices.Equal(old.MAC, l.MAC) {
+	if old == nil || old.Name != l.Name || old.Flags != l.Flags || old.Master != l.Master || old.MTU != l.MTU || !slices.Equal(old.MAC, l.MAC) {
 		names = append(names, l.Name)
 	}
 	return names
@@ -295,6 +295,8 @@ func parseLink(b []byte) *Link {
 			l.MTU = int(binary.NativeEndian.Uint32(v))
 		case kind == unix.IFLA_LINK && len(v) >= 4:
 			l.Parent = int(binary.NativeEndian.Uint32(v))
+		case kind == unix.IFLA_MASTER && len(v) >= 4:
+			l.Master = int(binary.NativeEndian.Uint32(v))
 		case kind == unix.IFLA_ADDRESS:
 			l.MAC = slices.Clone(v)
 		case kind == unix.IFLA_LINKINFO:

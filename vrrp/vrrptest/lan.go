@@ -95,6 +95,7 @@ type Host struct {
 	cut     bool
 	addrs   []netip.Prefix
 	links   map[string]bool // other interfaces, up or down
+	dark    map[string]bool // links whose drivers say that they have no carrier
 	conns   []*conn
 	watch   []func(vrrp.Change)
 
@@ -235,6 +236,26 @@ func (h *Host) RemoveLink(name string) error {
 
 // Promote implements [vrrp.Network].
 func (h *Host) Promote(string, bool) error { return nil }
+
+// Carrier implements [vrrp.Network]: see [Host.SetCarrier].
+func (h *Host) Carrier(name, _ string) (bool, error) {
+	h.lan.mu.Lock()
+	defer h.lan.mu.Unlock()
+	return !h.dark[name], nil
+}
+
+// SetCarrier changes what a link's driver says when it is asked. Nobody is told.
+func (h *Host) SetCarrier(name string, up bool) {
+	h.set(func() {
+		if h.dark == nil {
+			h.dark = make(map[string]bool)
+		}
+		h.dark[name] = !up
+	})
+}
+
+// QuietIGMP implements [vrrp.Network].
+func (h *Host) QuietIGMP(bool) error { return nil }
 
 // Refuse implements [vrrp.Network].
 func (h *Host) Refuse(vrrp.Firewall, []netip.Addr, bool) error { return nil }
