@@ -3,6 +3,7 @@ package holdfast_test
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,20 @@ func TestFromConfigHost(t *testing.T) {
 		spec := parse("global_defs {\n" + c.globals + "\n}\nvrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.10/24\n}\n" + c.lines + "\n}\n")
 		if got := c.got(&spec); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s %s: %+v, want %+v", c.globals, c.lines, got, c.want)
+		}
+	}
+}
+
+// TestPlanTellsOfLinks: a change of the instance's link, or of its further announcements, is in the plan.
+func TestPlanTellsOfLinks(t *testing.T) {
+	of := func(lines string) holdfast.Spec {
+		return parse("vrrp_instance A {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n192.0.2.10\n}\n" + lines + "\n}\n")
+	}
+	have, want := of(""), of("use_ipvlan own0 192.0.2.5/24 private\ngarp_extra_if all 10")
+	plan := holdfast.Diff(have, want).String()
+	for _, text := range []string{"use_ipvlan", "on name own0 address 192.0.2.5/24 private true", "extra=10s all=true"} {
+		if !strings.Contains(plan, text) {
+			t.Errorf("%q is not in the plan: %s", text, plan)
 		}
 	}
 }

@@ -198,6 +198,9 @@ func announce(a vrrp.Announce) string {
 	if again != 1 || lower != rounds || later != delay {
 		text += fmt.Sprintf(" refresh_rounds=%d lower_prio_rounds=%d lower_prio_delay=%v", again, lower, later)
 	}
+	if a.Extra != 0 {
+		text += fmt.Sprintf(" extra=%v all=%v", a.Extra, a.ExtraAll)
+	}
 	return strings.TrimSpace(text)
 }
 
