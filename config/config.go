@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// FirstNamespace is the network namespace that the process was started in, whatever net_namespace says. No other has such a name.
+const FirstNamespace = "/"
+
 // Config is what a file says, as typed values with the defaults of keepalived resolved.
 type Config struct {
 	Name           string
@@ -34,7 +37,7 @@ type Config struct {
 	// ClientCertificate and ClientKey are the files of the SSL block, for every SSL_GET.
 	ClientCertificate, ClientKey string
 	// NetNamespace and NetNamespaceIPVS are net_namespace and net_namespace_ipvs: where the process runs, and where its table is, by
-	// name. Empty means where it was started, and the same as the process.
+	// name. Empty means where it was started, and the same as the process. The latter without a name is FirstNamespace.
 	NetNamespace, NetNamespaceIPVS string
 	// NotHeld are remarks of statements without effect here and without which the rest must not run.
 	NotHeld Diagnostics

@@ -77,8 +77,12 @@ func init() { // the tables refer to each other
 	maps.Copy(globalKeywords, mailGlobals())
 	maps.Copy(globalKeywords, saidTable("vrrp_", func(g *Global) *said { return &g.said }))
 	topKeywords = map[string]setter[Config]{
-		"net_namespace":      text(func(c *Config) *string { return &c.NetNamespace }),
-		"net_namespace_ipvs": text(func(c *Config) *string { return &c.NetNamespaceIPVS }),
+		"net_namespace": text(func(c *Config) *string { return &c.NetNamespace }),
+		"net_namespace_ipvs": func(d *decoder, n *Node, c *Config) {
+			if c.NetNamespaceIPVS = d.v.text; len(n.Words) == 1 {
+				c.NetNamespaceIPVS = FirstNamespace
+			}
+		},
 		"global_defs": func(d *decoder, n *Node, c *Config) {
 			c.Global.Pos = n.Pos
 			decodeBlock(d, n.block(), n.Block, &c.Global, globalKeywords)

@@ -44,10 +44,16 @@ func mayName(file string) bool {
 	return lines.Err() != nil // a line that is too long for a look
 }
 
-// namespacePath is the file of a named namespace, empty for none.
+// firstVar is where the process has the namespace that it was started in, if it was started anew since.
+const firstVar = "HOLDFAST_FIRST_NAMESPACE"
+
+// namespacePath is the file of a namespace, empty for the one of the process.
 func namespacePath(name string) string {
-	if name == "" {
+	switch name {
+	case "":
 		return ""
+	case config.FirstNamespace:
+		return os.Getenv(firstVar)
 	}
 	return filepath.Join(namedNamespaces, name)
 }
