@@ -279,12 +279,11 @@ func (c *Controller) keepEstate(ctx context.Context, left *sync.WaitGroup) {
 	case <-c.urgent:
 	case <-ctx.Done():
 	}
-	life := time.NewTicker(c.signOfLife())
+	life := time.NewTicker(time.Hour)
 	defer life.Stop()
 	for ctx.Err() == nil {
 		began := time.Now()
-		c.writeEstate(false)
-		life.Reset(c.signOfLife())
+		life.Reset(c.signOfLife(c.writeEstate(false).Masters))
 		c.untilOutdated(ctx, life, writeShare*time.Since(began))
 	}
 	left.Wait()
@@ -318,21 +317,26 @@ func (c *Controller) untilOutdated(ctx context.Context, life *time.Ticker, pause
 	}
 }
 
-// signOfLife is half of the shortest interval between adverts: see heirs.
-func (c *Controller) signOfLife() time.Duration {
+// signOfLife is half of the shortest interval between adverts of those that are MASTER: see heirs. Nobody is back so soon that more
+// than ten a second would help.
+func (c *Controller) signOfLife(masters []string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	shortest := time.Hour
 	for i := range c.spec.Instances {
-		shortest = min(shortest, cmp.Or(c.spec.Instances[i].Interval, time.Second))
+		if in := &c.spec.Instances[i]; slices.Contains(masters, in.String()) {
+			shortest = min(shortest, cmp.Or(in.Interval, time.Second))
+		}
 	}
-	return max(shortest/2, 20*time.Millisecond)
+	return max(shortest/2, 100*time.Millisecond)
 }
 
-func (c *Controller) writeEstate(kept bool) {
-	if err := c.estate(kept).write(c.options.StateFile); err != nil {
+func (c *Controller) writeEstate(kept bool) *estate {
+	e := c.estate(kept)
+	if err := e.write(c.options.StateFile); err != nil {
 		c.log.Error("state file", "error", err)
 	}
+	return e
 }
 
 // bequeathNothing leaves no state file, and gives up its lock.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/ipheader"
@@ -25,10 +24,12 @@ type port struct {
 	guests  []*runner // of the twin: they only want to know who is configured otherwise
 	own     table     // of runners
 	strange table     // of guests
-	rate    rate
 	unknown unknown
 	stale   bool // the tables are to be made anew
 	out     []outgoing
+
+	patience patience
+	drained  int // the turn of the loop in which everything was read
 }
 
 type peerKey struct {
@@ -125,14 +126,12 @@ func (r *Router) open(p *port) error {
 		return nil
 	}
 	p.close()
-	if p.conn, p.err = r.net.Open(p.key); p.err != nil {
+	if p.conn, p.err = r.sockets.Open(p.key, func() { r.told = append(r.told, p) }); p.err != nil {
 		p.conn = nil
 		return p.err
 	}
 	p.index = p.link.state.Index
 	p.listen()
-	conn := p.conn
-	r.readers.Go(func() { _ = conn.Wait(func() { r.readable(p, conn) }) })
 	return p.err
 }
 
@@ -140,49 +139,56 @@ func (p *port) close() {
 	if p.conn != nil {
 		_ = p.conn.Close()
 		p.conn = nil
+		p.patience = patience{}
 	}
 }
 
-// readable handles what has come; it runs on the socket's own goroutine. It gives the lock up now and then, so that a flood
-// delays no timer.
-func (r *Router) readable(p *port, conn Conn) {
-	if p.rate.high.Load() {
-		time.Sleep(moderation)
+// mostAtOnce is how many packets of a socket are handled before others have their turn: a flood must delay no timer.
+const mostAtOnce = 1024
+
+// read handles what has come, and what may have come to sockets that are not listened to.
+func (r *Router) read(now time.Time) {
+	for _, p := range r.told {
+		r.readSome(now, p)
 	}
-	for more := true; more; {
-		sooner := false
-		r.locked(func(now time.Time) {
-			more = p.conn == conn && r.receiveSome(now, p)
-			sooner = len(r.timers) > 0 && r.timers[0].wakeAt < r.asleep
-		})
-		if sooner {
-			r.poke()
+	r.told = r.told[:0]
+	for _, p := range r.unheard {
+		if now.Add(p.patience.pause / 2).After(p.patience.next) { // soon is now: they come to share one waking
+			r.readSome(now, p)
+		}
+	}
+	r.unheard = slices.DeleteFunc(r.unheard, func(p *port) bool { return p.patience.pause == 0 })
+}
+
+func (r *Router) readSome(now time.Time, p *port) {
+	more, count := true, p.patience.count
+	for read := 0; more && read < mostAtOnce; read += len(r.packets) {
+		more = r.receiveSome(now, p)
+	}
+	if p.conn == nil {
+		return
+	}
+	if p.patience.count > count {
+		p.patience.finds++
+	}
+	before := p.patience.pause
+	p.setPatience(now, more)
+	if listen := p.patience.pause == 0; listen != (before == 0) {
+		if err := p.conn.Listen(listen); err != nil {
+			r.broken(now, p, err)
+		} else if !listen {
+			r.unheard = append(r.unheard, p)
 		}
 	}
 }
 
-// moderation is how long a socket that brings many packets is left alone between two looks at it, so that a look finds several. A
-// timer that is due reads what is there first.
-const moderation = time.Millisecond
-
-// rate tells whether many packets come: manyPackets in a rateSpan.
-type rate struct {
-	high  atomic.Bool
-	since time.Time
-	count int
-}
-
-const (
-	rateSpan    = 100 * time.Millisecond
-	manyPackets = 100
-)
-
-func (c *rate) add(now time.Time, n int) {
-	c.count += n
-	if span := now.Sub(c.since); span >= rateSpan {
-		c.high.Store(c.count >= manyPackets && span < 2*rateSpan)
-		c.since, c.count = now, 0
-	}
+// broken gives a socket up, to be opened again.
+func (r *Router) broken(now time.Time, p *port, err error) {
+	r.log.Warn("receive adverts", "interface", p.key.Interface, "error", err)
+	p.close()
+	p.err = err
+	r.lookAgain(now, p.runners...)
+	r.lookAgain(now, p.guests...)
 }
 
 // mostDrained bounds what is read before a timer: more than any socket holds, and less than a flood brings.
@@ -190,6 +196,7 @@ const mostDrained = 8192
 
 // drain handles the adverts that wait in a socket.
 func (r *Router) drain(now time.Time, p *port) {
+	p.drained = r.turns
 	for read := 0; read < mostDrained && r.receiveSome(now, p); read += len(r.packets) {
 	}
 }
@@ -201,14 +208,10 @@ func (r *Router) receiveSome(now time.Time, p *port) (more bool) {
 	}
 	n, err := p.conn.Recv(r.packets)
 	if err != nil {
-		r.log.Warn("receive adverts", "interface", p.key.Interface, "error", err)
-		p.close()
-		p.err = err
-		r.lookAgain(now, p.runners...)
-		r.lookAgain(now, p.guests...)
+		r.broken(now, p, err)
 		return false
 	}
-	p.rate.add(now, n)
+	p.patience.count += n
 	for i := range n {
 		r.receive(now, p, &r.packets[i])
 	}
@@ -246,12 +249,13 @@ func (r *Router) receive(now time.Time, p *port, packet *Packet) {
 		r.reject(now, x, packet.Src, err)
 		return
 	}
-	x.accepted(now, &r.advert)
+	at := now.Add(-min(packet.Age, longestPause)) // a Router that was stopped is as patient as one that was not
+	x.accepted(at, &r.advert)
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		r.log.Debug("advert received", "instance", x.in.String(), "from", packet.Src, "advert", &r.advert)
 	}
 	r.compare(now, x, packet)
-	r.step(now, x, Received{From: packet.Src, Advertisement: &r.advert})
+	r.step(at, x, Received{From: packet.Src, Advertisement: &r.advert})
 }
 
 // reject counts, and logs each kind of complaint once until the state changes: a flood must not fill the disk.

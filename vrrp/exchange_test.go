@@ -31,14 +31,25 @@ func (b *broken) fails(opening, reading, send error) {
 	b.opening, b.reading, b.send = opening, reading, send
 }
 
-func (b *broken) Open(s vrrp.Socket) (vrrp.Conn, error) {
+func (b *broken) Sockets() (vrrp.Sockets, error) {
+	s, err := b.Host.Sockets()
+	return brokenSockets{s, b}, err
+}
+
+type brokenSockets struct {
+	vrrp.Sockets
+	b *broken
+}
+
+func (s brokenSockets) Open(socket vrrp.Socket, ready func()) (vrrp.Conn, error) {
+	b := s.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opened++
 	if b.opening != nil {
 		return nil, b.opening
 	}
-	c, err := b.Host.Open(s)
+	c, err := s.Sockets.Open(socket, ready)
 	return brokenConn{c, b}, err
 }
 

@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -12,21 +13,21 @@ const never = instant(1<<63 - 1)
 
 func (r *Router) instantOf(t time.Time) instant { return instant(t.Sub(r.epoch)) }
 
-// loop is the one place that waits for timers.
+// loop is the one place that waits, for timers, adverts and news.
 func (r *Router) loop(ctx context.Context, watchErr <-chan error) error {
-	alarm := r.newAlarm()
-	defer alarm.stop()
-	for {
+	defer context.AfterFunc(ctx, r.poke)()
+	for until := time.Now(); ; until = r.untilDeadline() {
+		if err := r.sockets.Wait(until); err != nil {
+			return fmt.Errorf("vrrp: wait for adverts: %w", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-watchErr:
 			return watchError(err)
-		case <-r.wake:
-		case <-alarm.fired():
+		default:
 		}
 		r.locked(r.turn)
-		alarm.reset(r.untilDeadline())
 	}
 }
 
@@ -38,16 +39,17 @@ func (r *Router) locked(f func(now time.Time)) {
 	r.commit()
 }
 
+// poke has the loop look.
 func (r *Router) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	if s := r.sleeper.Load(); s != nil {
+		(*s).Wake()
 	}
 }
 
-// turn is one turn of the loop. Timers go first: what changed on the host may wait.
+// turn is one turn of the loop. Timers go first, and what changed on the host may wait.
 func (r *Router) turn(now time.Time) {
 	r.expire(now)
+	r.read(now)
 	r.hear(now)
 	r.judge(now)
 	r.settle(now)
@@ -60,46 +62,38 @@ const lateness = 5 * time.Millisecond
 // therefore always read before a timer makes an instance MASTER, so that waking up does not steal mastership.
 func (r *Router) expire(now time.Time) {
 	at := r.instantOf(now)
+	r.turns++
 	if len(r.timers) > 0 && at-r.timers[0].wakeAt > instant(lateness) {
 		for _, p := range r.ports {
 			r.drain(now, p)
 		}
 	}
-	for len(r.timers) > 0 && r.timers[0].wakeAt <= at {
+	for r.front(); len(r.timers) > 0 && r.timers[0].wakeAt <= at; r.front() {
 		x := r.timers[0]
-		due, ok := x.machine.Deadline()
-		if ok && !now.Before(due) && x.machine.State() != Master {
+		if x.machine.State() != Master && x.port.drained != r.turns {
 			r.drain(now, x.port)
-			due, ok = x.machine.Deadline()
+			continue // it may have moved
 		}
-		if ok && !now.Before(due) {
-			r.onTimer(time.Duration(at - max(x.wakeAt, r.instantOf(due))))
-			r.step(now, x, Timeout{})
-		}
-		if len(r.timers) > 0 && r.timers[0] == x && x.wakeAt <= at { // it was left where it was
-			r.timers.remove(x)
-			r.schedule(x)
-			if x.wakeAt <= at && x.slot >= 0 {
-				return // it is due again at once: others first
-			}
+		r.onTimer(time.Duration(at - x.wakeAt))
+		r.step(now, x, Timeout{})
+		if due, ok := x.machine.Deadline(); ok && r.instantOf(due) <= at {
+			return // it is due again at once: others first
 		}
 	}
 }
 
-// schedule sees to it that the loop wakes up by the instance's deadline. A deadline that moved away is left where it was:
-// adverts move it all the time, and the loop finds out when it gets there.
+// schedule sees to it that the loop wakes up by the instance's deadline. A deadline that moved away is left where it was, for
+// adverts move it all the time: front finds out.
 func (r *Router) schedule(x *runner) {
+	if x.machine.State() == Master {
+		x.machine.align(r.epoch)
+	}
 	due, ok := x.machine.Deadline()
 	if !ok {
 		r.timers.remove(x)
 		return
 	}
-	at := r.instantOf(due)
-	if x.machine.State() == Master {
-		grid := instant(min(x.in.interval()/32, maxGrid))
-		at = (at + grid - 1) / grid * grid
-	}
-	switch {
+	switch at := r.instantOf(due); {
 	case x.slot < 0:
 		r.timers.add(x, at)
 	case at < x.wakeAt:
@@ -107,25 +101,39 @@ func (r *Router) schedule(x *runner) {
 	}
 }
 
-// maxGrid is the most by which a MASTER's advert may be late so that those of many instances leave together. A BACKUP's timer
-// is exact.
-const maxGrid = 4 * time.Millisecond
+// front puts timers whose deadlines moved away where they belong, until the first one is.
+func (r *Router) front() {
+	for len(r.timers) > 0 {
+		x := r.timers[0]
+		if due, ok := x.machine.Deadline(); ok && r.instantOf(due) <= x.wakeAt {
+			return
+		}
+		r.timers.remove(x)
+		r.schedule(x)
+	}
+}
 
-// untilDeadline is how long the loop may sleep: until an instance has something to do, or the host shall be looked at again.
-func (r *Router) untilDeadline() time.Duration {
+// untilDeadline is how long the loop may sleep: until an instance has something to do, a socket shall be looked at, or the host
+// shall be. The zero Time is for ever.
+func (r *Router) untilDeadline() (until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asleep = never
+	r.front()
 	if len(r.timers) > 0 {
-		r.asleep = r.timers[0].wakeAt
+		until = r.epoch.Add(time.Duration(r.timers[0].wakeAt))
 	}
-	if !r.recheck.IsZero() {
-		r.asleep = min(r.asleep, r.instantOf(r.recheck))
+	for _, p := range r.unheard {
+		until = earlier(until, p.patience.next)
 	}
-	if r.asleep == never {
-		return time.Hour
+	return earlier(until, r.recheck)
+}
+
+// earlier takes the zero Time for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return max(time.Until(r.epoch.Add(time.Duration(r.asleep))), 0)
+	return a
 }
 
 // timers is a heap of runners by wakeAt, each of which knows its slot.

@@ -611,6 +611,17 @@ func after(now time.Time, period time.Duration) time.Time {
 	return now.Add(period)
 }
 
+// mostStep and leastSteps bound the steps that an interval is divided into, for align.
+const mostStep, leastSteps = 25 * time.Millisecond, 4
+
+// align brings a MASTER's next advert forward to a step of its interval, counted from an epoch, so that those of many instances
+// leave together. As intervals are whole steps, all that follow are in time.
+func (m *Machine) align(epoch time.Time) {
+	interval := m.in.interval()
+	step := interval / max((interval+mostStep-1)/mostStep, leastSteps)
+	m.timer = m.timer.Add(-(m.timer.Sub(epoch) % step))
+}
+
 func due(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 
 // setPriority moves a running down timer by the difference of the old and the new skew.

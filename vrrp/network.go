@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"time"
 )
 
 // Network is what a [Router] needs of its host. [HostNetwork] is the real one; package vrrptest has one in memory. All
@@ -15,8 +16,8 @@ type Network interface {
 	// Watch calls changed whenever links, or what is held, may have changed, until ctx ends; it may call too often, never too
 	// seldom. The first call comes when Watch sees all that follows.
 	Watch(ctx context.Context, changed func(Change)) error
-	// Open opens a socket for adverts. Its interface is there and up.
-	Open(s Socket) (Conn, error)
+	// Sockets makes a set of sockets, without any in it. Each Router has one.
+	Sockets() (Sockets, error)
 	// Hold puts on the host what is held by a MASTER on the named interface. What is there already is no error. It goes on
 	// after errors and joins them.
 	Hold(name string, h Holdings) error
@@ -96,20 +97,33 @@ type Socket struct {
 	Protocol uint8
 }
 
-// Conn sends and receives adverts. Recv, Send, Want and Close are called by one goroutine at a time.
+// Sockets opens sockets for adverts, and is what their Router sleeps in. Only Wake may be called while Wait runs on another
+// goroutine, and the methods of its Conns.
+type Sockets interface {
+	// Open opens a socket. Its interface is there and up. From then on Wait calls ready, which returns at once, when there is
+	// something to receive, and returns.
+	Open(s Socket, ready func()) (Conn, error)
+	// Wait returns once the time has come, which is at once for one that is past and never for the zero Time, or a socket has
+	// something to receive, or Wake was called since the last Wait. It may return too early.
+	Wait(until time.Time) error
+	// Wake ends Wait, or the next one. Any goroutine may call it, also after Close.
+	Wake()
+	// Close comes after that of all Conns.
+	Close() error
+}
+
+// Conn sends and receives adverts. Its methods are called by one goroutine at a time.
 type Conn interface {
-	// Wait calls ready whenever there may be something to receive; ready calls Recv until there is nothing. It returns an
-	// error when the Conn is closed or broken.
-	Wait(ready func()) error
 	// Recv reads up to len(packets) packets without blocking, each into its own Buf. n is 0 when there is none.
 	Recv(packets []Packet) (n int, err error)
+	// Listen says whether packets that wait for Recv end Wait. Those of a new Conn do.
+	Listen(on bool) error
 	// Send sends datagrams in order, without blocking, and sets the Err of each. One that cannot be sent keeps none of the
 	// others back.
 	Send(datagrams []Datagram)
 	// Want says which VRIDs matter, and how many bytes of received packets should be kept until Recv (0: as many as the
 	// system likes). Packets for other VRIDs may be dropped unseen. Nil means that all VRIDs matter.
 	Want(vrids *[256]bool, buffer int) error
-	// Close ends Wait, without waiting for it. Each Conn must be waited for.
 	Close() error
 }
 
@@ -125,6 +139,8 @@ type Packet struct {
 	// TTL is the hop limit for IPv6.
 	TTL      uint8
 	Protocol uint8
+	// Age is how long the packet waited for Recv. 0 where that is not known: timers then run from Recv, not from arrival.
+	Age time.Duration
 }
 
 // Datagram is one packet to be sent.

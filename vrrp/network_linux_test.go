@@ -24,9 +24,9 @@ func (h inHost) Link(name string) (l vrrp.Link, err error) {
 	err = h.host.Do(func() error { l, err = h.Network.Link(name); return err })
 	return l, err
 }
-func (h inHost) Open(s vrrp.Socket) (c vrrp.Conn, err error) {
-	err = h.host.Do(func() error { c, err = h.Network.Open(s); return err })
-	return c, err
+func (h inHost) Sockets() (vrrp.Sockets, error) {
+	s, err := h.Network.Sockets()
+	return socketsInHost{s, h.host}, err
 }
 func (h inHost) Hold(name string, what vrrp.Holdings) error {
 	return h.host.Do(func() error { return h.Network.Hold(name, what) })
@@ -62,6 +62,17 @@ func (h inHost) Listen(name string, addrs []netip.Addr, heard func(netip.Addr, [
 }
 func (h inHost) Watch(ctx context.Context, changed func(vrrp.Change)) error {
 	return h.host.Do(func() error { return h.Network.Watch(ctx, changed) })
+}
+
+// socketsInHost open in its namespace.
+type socketsInHost struct {
+	vrrp.Sockets
+	host *lab.Host
+}
+
+func (s socketsInHost) Open(socket vrrp.Socket, ready func()) (c vrrp.Conn, err error) {
+	err = s.host.Do(func() error { c, err = s.Sockets.Open(socket, ready); return err })
+	return c, err
 }
 
 // eventually polls the real world, which has no virtual clock.

@@ -21,7 +21,7 @@ func unsupported() error {
 
 func (hostNetwork) Link(string) (Link, error)                 { return Link{}, unsupported() }
 func (hostNetwork) Watch(context.Context, func(Change)) error { return unsupported() }
-func (hostNetwork) Open(Socket) (Conn, error)                 { return nil, unsupported() }
+func (hostNetwork) Sockets() (Sockets, error)                 { return nil, unsupported() }
 func (hostNetwork) Hold(string, Holdings) error               { return unsupported() }
 func (hostNetwork) Release(string, Holdings) error            { return unsupported() }
 func (hostNetwork) MakeLink(VirtualLink) error                { return unsupported() }

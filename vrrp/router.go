@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast/internal/sched"
@@ -47,9 +48,9 @@ type Tracking struct {
 // leaveTime bounds how long Run takes to remove addresses once its context has ended.
 const leaveTime = 5 * time.Second
 
-// Router holds many instances on one host. One goroutine waits for timers, one for each socket; each decides under one
-// lock, and what it decided to send leaves in batches when the lock is given up. One goroutine per interface does the slow
-// work (addresses, announcements), so that nothing delays an advert.
+// Router holds many instances on one host. One goroutine waits for timers and sockets; it decides under a lock, and what it
+// decided to send leaves in batches when the lock is given up. One goroutine per interface does the slow work (addresses,
+// announcements), so that nothing delays an advert.
 type Router struct {
 	log      *slog.Logger
 	net      Network
@@ -57,14 +58,15 @@ type Router struct {
 	conflict func(Conflict)
 	notifier *notifier
 	ready    chan struct{}
-	wake     chan struct{} // holds a token when the loop shall look again
 	repoll   chan struct{} // holds a token when other links are to be polled
 	news     *news
 	paces    paces
 	claims   claims
 	earWork  *worker
-	epoch    time.Time // of instants
-	readers  sync.WaitGroup
+	epoch    time.Time               // of instants
+	sleeper  atomic.Pointer[Sockets] // what the loop sleeps in, nil before Run
+	told     []*port                 // that have something to read; the loop's own, as is the next
+	turns    int                     // of the loop
 
 	setting sync.Mutex // one Set at a time; taken before mu
 
@@ -88,7 +90,8 @@ type Router struct {
 	virtual    map[netip.Addr]int // addresses that are not to be sent from, with how many instances hold them
 	tracking   map[string]Tracking
 	timers     timers
-	asleep     instant // until when the loop sleeps
+	sockets    Sockets
+	unheard    []*port // not listened to, but looked at now and then
 	stalePorts []*port
 	recheck    time.Time // when to look at links and sockets again without being told, zero for never
 	retry      []*runner // to be looked at then
@@ -110,7 +113,7 @@ type Router struct {
 func NewRouter(o Options) *Router {
 	r := &Router{
 		log: o.Logger, net: o.Network, onTimer: o.OnTimer, conflict: o.OnConflict, notifier: newNotifier(o.OnTransition, o.OnNotice),
-		ready: make(chan struct{}), wake: make(chan struct{}, 1), news: newNews(), epoch: time.Now(), packets: make([]Packet, 64),
+		ready: make(chan struct{}), news: newNews(), epoch: time.Now(), packets: make([]Packet, 64),
 		names: make(map[string]*runner), machines: make(map[*Machine]*runner), holders: make(map[place]*runner), adopts: make(map[string]bool), delays: make(map[string]LinkDelay), beats: make(map[string]bool), repoll: make(chan struct{}, 1), vmacs: make(map[string]*runner), ports: make(map[Socket]*port),
 		links: make(map[string]*link), virtual: make(map[netip.Addr]int), tracking: make(map[string]Tracking),
 	}
@@ -304,7 +307,10 @@ func (r *Router) Run(ctx context.Context) error {
 	defer helpers.Wait()
 	defer cancel()
 	watchErr := make(chan error, 1)
-	helpers.Go(func() { watchErr <- r.net.Watch(watch, r.changed) })
+	helpers.Go(func() {
+		watchErr <- r.net.Watch(watch, r.changed)
+		r.poke()
+	})
 	helpers.Go(r.notifier.run)
 	helpers.Go(func() { r.poll(watch) })
 	defer r.notifier.close()
@@ -325,8 +331,14 @@ func (r *Router) Run(ctx context.Context) error {
 
 func watchError(err error) error { return fmt.Errorf("vrrp: watch links: %w", err) }
 
-func (r *Router) start() (err error) {
+func (r *Router) start() error {
+	sockets, err := r.net.Sockets()
+	if err != nil {
+		return fmt.Errorf("vrrp: %w", err)
+	}
+	r.sleeper.Store(&sockets)
 	r.locked(func(now time.Time) {
+		r.sockets = sockets
 		r.running, r.started = true, now
 		if err := sched.Apply(sched.Options(r.host.Process)); err != nil {
 			r.log.Error("scheduling of the process", "error", err)
@@ -379,6 +391,9 @@ func (r *Router) stop() {
 		r.deafen(x.ears)
 	}
 	r.commit()
+	if r.sockets != nil {
+		_ = r.sockets.Close()
+	}
 	r.mu.Unlock()
 	late := time.After(leaveTime)
 	for _, l := range workers {
@@ -391,7 +406,6 @@ func (r *Router) stop() {
 	}
 	r.earWork.finish()
 	<-r.earWork.done
-	r.readers.Wait()
 }
 
 // missing is an error about what is not there: fs.ErrNotExist, in other words than those of files.

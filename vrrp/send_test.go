@@ -25,9 +25,19 @@ type recordingConn struct {
 	r *recorder
 }
 
-func (r *recorder) Open(s vrrp.Socket) (vrrp.Conn, error) {
-	c, err := r.Host.Open(s)
-	return recordingConn{c, r}, err
+func (r *recorder) Sockets() (vrrp.Sockets, error) {
+	s, err := r.Host.Sockets()
+	return recordingSockets{s, r}, err
+}
+
+type recordingSockets struct {
+	vrrp.Sockets
+	r *recorder
+}
+
+func (s recordingSockets) Open(socket vrrp.Socket, ready func()) (vrrp.Conn, error) {
+	c, err := s.Sockets.Open(socket, ready)
+	return recordingConn{c, s.r}, err
 }
 
 func (c recordingConn) Send(datagrams []vrrp.Datagram) {

@@ -22,35 +22,31 @@ import (
 const batch = 64
 
 // Open makes a raw socket that is bound to the interface, hears one group alone or unicast alone, and hears not itself.
-func (*hostNetwork) Open(s Socket) (Conn, error) {
-	c := &rawConn{socket: s}
-	if s.Interface != "" {
-		ifi, err := net.InterfaceByName(s.Interface)
+func (s *hostSockets) Open(socket Socket, ready func()) (Conn, error) {
+	c := &rawConn{sockets: s, socket: socket, ready: ready}
+	if socket.Interface != "" {
+		ifi, err := net.InterfaceByName(socket.Interface)
 		if err != nil {
 			return nil, err
 		}
 		c.index = ifi.Index
 	}
-	in, err := c.rawSocket(int(s.Protocol), c.hear)
-	if err != nil {
+	var err error
+	if c.in, err = c.rawSocket(int(socket.Protocol), c.hear); err != nil {
 		return nil, err
 	}
 	if c.out, err = c.rawSocket(unix.IPPROTO_RAW, nil); err != nil {
-		unix.Close(in)
+		unix.Close(c.in)
 		return nil, err
 	}
-	c.file = os.NewFile(uintptr(in), "vrrp:"+s.Interface)
-	if c.raw, err = c.file.SyscallConn(); err != nil {
-		_ = c.file.Close()
-		unix.Close(c.out)
-		return nil, err
+	if err = s.add(c); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
-	c.recvmmsg = c.recvBatch
 	return c, nil
 }
 
-// rawSocket makes one of the two sockets: one to receive, and one to send, which is not in the runtime's poller, for that would
-// be woken whenever a packet has left.
+// rawSocket makes one of the two sockets: one to receive, and one to send, which nobody waits for, for that would be woken
+// whenever a packet has left.
 func (c *rawConn) rawSocket(protocol int, more func(fd int) error) (int, error) {
 	fd, err := unix.Socket(c.socket.family(), unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if errors.Is(err, os.ErrPermission) {
@@ -108,6 +104,7 @@ func (c *rawConn) configure(fd int) error {
 // hear makes the receiving socket one of the group, bound to it so that nothing else is heard; or of none, so that no group is.
 func (c *rawConn) hear(fd int) error {
 	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
+	_ = set(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) // Packet.Age; it can do without
 	if !c.socket.IPv6 {
 		errs := []error{set(unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)}
 		if c.socket.Group.IsValid() {
@@ -141,31 +138,29 @@ type vectors struct {
 	headers [batch]mmsghdr
 	iovecs  [batch]unix.Iovec
 	names   [batch]unix.RawSockaddrInet6 // IPv4 ones are shorter
-	control [batch][64]byte              // IPv6: hop limit and destination
+	control [batch][128]byte             // when it came; IPv6: hop limit and destination
 }
 
 // rawConn is a pair of raw sockets.
 type rawConn struct {
-	socket Socket
-	file   *os.File // to receive, in the runtime's poller
-	raw    syscall.RawConn
-	out    int // to send
-	index  int
-	flags  int // of multicast packets
+	sockets *hostSockets
+	socket  Socket
+	ready   func()
+	in, out int // to receive and to send
+	index   int
+	flags   int // of multicast packets
 
-	recvmmsg    func(fd uintptr) // bound once, so that no call allocates
-	vectors     vectors          // of the present call
-	count, done int              // of a batch: what to do, what was done
+	vectors     vectors // of the present call
+	count, done int     // of a batch: what to do, what was done
 	errno       syscall.Errno
 }
 
-// Wait lets ready read first: the poller tells of what comes after that.
-func (c *rawConn) Wait(ready func()) error {
-	err := c.raw.Read(func(uintptr) bool {
-		ready()
-		return false
-	})
-	return errors.Join(err, c.file.Close())
+func (c *rawConn) Listen(on bool) error {
+	var events uint32
+	if on {
+		events = unix.EPOLLIN
+	}
+	return c.sockets.control(unix.EPOLL_CTL_MOD, c.in, events)
 }
 
 func (c *rawConn) Recv(packets []Packet) (int, error) {
@@ -173,9 +168,7 @@ func (c *rawConn) Recv(packets []Packet) (int, error) {
 	for i := range c.count {
 		c.prepare(i, packets[i].Buf)
 	}
-	if err := c.raw.Control(c.recvmmsg); err != nil {
-		return 0, err
-	}
+	c.recvBatch()
 	switch c.errno {
 	case 0:
 	case unix.EAGAIN, unix.EINTR:
@@ -183,8 +176,9 @@ func (c *rawConn) Recv(packets []Packet) (int, error) {
 	default:
 		return 0, os.NewSyscallError("recvmmsg", c.errno)
 	}
+	now := time.Now().UnixNano() // the clock of stamps
 	for i := range c.done {
-		c.received(i, &packets[i])
+		c.received(now, i, &packets[i])
 	}
 	return c.done, nil
 }
@@ -196,25 +190,25 @@ func (c *rawConn) prepare(i int, buf []byte) {
 	h := &v.headers[i].Msghdr
 	*h = unix.Msghdr{Iov: &v.iovecs[i]}
 	h.SetIovlen(1)
+	h.Control = &v.control[i][0]
+	h.SetControllen(len(v.control[i]))
 	if c.socket.IPv6 {
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&v.names[i])), unix.SizeofSockaddrInet6
-		h.Control = &v.control[i][0]
-		h.SetControllen(len(v.control[i]))
 	}
 }
 
-func (c *rawConn) recvBatch(fd uintptr) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), unix.MSG_DONTWAIT, 0, 0)
+func (c *rawConn) recvBatch() {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.in), uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), unix.MSG_DONTWAIT, 0, 0)
 	c.done, c.errno = int(n), errno
 }
 
-func (c *rawConn) received(i int, p *Packet) {
+func (c *rawConn) received(now int64, i int, p *Packet) {
 	h := &c.vectors.headers[i]
 	data := p.Buf[:h.length]
 	*p = Packet{Buf: p.Buf, Message: data, Protocol: c.socket.Protocol}
+	p.readControl(now, c.vectors.control[i][:h.Controllen])
 	if c.socket.IPv6 {
 		p.Src = netip.AddrFrom16(c.vectors.names[i].Addr)
-		p.readControl(c.vectors.control[i][:h.Controllen])
 		return
 	}
 	header, message, ok := ipheader.Split4(data)
@@ -226,14 +220,17 @@ func (c *rawConn) received(i int, p *Packet) {
 	p.Header, p.Message, p.Src, p.Dst, p.TTL, p.Protocol = header, message, ip.Src, ip.Dst, ip.TTL, ip.Protocol
 }
 
-// readControl takes destination and hop limit from control messages.
-func (p *Packet) readControl(b []byte) {
+// readControl takes age, destination and hop limit from control messages.
+func (p *Packet) readControl(now int64, b []byte) {
 	for len(b) > 0 {
 		h, data, rest, err := unix.ParseOneSocketControlMessage(b)
 		if err != nil {
 			return // TTL 0 is rejected
 		}
 		switch {
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) == 16: // where a long has 64 bits
+			stamp := int64(binary.NativeEndian.Uint64(data))*1e9 + int64(binary.NativeEndian.Uint64(data[8:]))
+			p.Age = time.Duration(max(now-stamp, 0))
 		case h.Level != unix.IPPROTO_IPV6:
 		case h.Type == unix.IPV6_PKTINFO && len(data) >= 16:
 			p.Dst = netip.AddrFrom16([16]byte(data[:16]))
@@ -280,7 +277,7 @@ func (c *rawConn) address(i int, d *Datagram) {
 }
 
 func (c *rawConn) sendBatch() {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(c.out), uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), uintptr(unix.MSG_DONTWAIT|c.flags), 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(c.out), uintptr(unsafe.Pointer(&c.vectors.headers)), uintptr(c.count), uintptr(unix.MSG_DONTWAIT|c.flags), 0, 0)
 	c.done, c.errno = int(n), errno
 }
 
@@ -294,13 +291,11 @@ func (c *rawConn) Want(vrids *[256]bool, buffer int) error {
 	for i, p := range program {
 		raw[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
 	}
-	control := c.raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
-		if buffer > 0 && unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
-			err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer))
-		}
-	})
-	return errors.Join(control, err)
+	err = unix.SetsockoptSockFprog(c.in, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
+	if buffer > 0 && unix.SetsockoptInt(c.in, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		err = errors.Join(err, unix.SetsockoptInt(c.in, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer))
+	}
+	return err
 }
 
 // filter is a program of one test per range of VRIDs. A raw IPv4 socket's filter sees the IP header first, an IPv6 one's
@@ -335,7 +330,7 @@ func (c *rawConn) filter(vrids *[256]bool) []bpf.Instruction {
 	return append(program, bpf.RetConstant{Val: 0})
 }
 
-// Close ends Wait, which closes the receiving socket: to wait here for ready to return might be to wait for ever.
 func (c *rawConn) Close() error {
-	return errors.Join(c.file.SetReadDeadline(time.Unix(1, 0)), unix.Close(c.out))
+	c.sockets.remove(c)
+	return errors.Join(unix.Close(c.in), unix.Close(c.out))
 }

@@ -17,9 +17,19 @@ type counting struct {
 	opened []uint8
 }
 
-func (c *counting) Open(s vrrp.Socket) (vrrp.Conn, error) {
-	c.opened = append(c.opened, s.Protocol)
-	return c.Host.Open(s)
+func (c *counting) Sockets() (vrrp.Sockets, error) {
+	s, err := c.Host.Sockets()
+	return countingSockets{s, c}, err
+}
+
+type countingSockets struct {
+	vrrp.Sockets
+	c *counting
+}
+
+func (s countingSockets) Open(socket vrrp.Socket, ready func()) (vrrp.Conn, error) {
+	s.c.opened = append(s.c.opened, socket.Protocol)
+	return s.Sockets.Open(socket, ready)
 }
 
 // with is an instance of version 2 with that authentication.

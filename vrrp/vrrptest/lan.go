@@ -18,7 +18,6 @@ package vrrptest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -186,11 +185,9 @@ func (h *Host) Watch(ctx context.Context, changed func(vrrp.Change)) error {
 	return nil
 }
 
-// Open implements [vrrp.Network].
-func (h *Host) Open(s vrrp.Socket) (vrrp.Conn, error) {
-	c := &conn{host: h, socket: s, more: make(chan struct{}, 1), closed: make(chan struct{})}
-	h.set(func() { h.conns = append(h.conns, c) })
-	return c, nil
+// Sockets implements [vrrp.Network].
+func (h *Host) Sockets() (vrrp.Sockets, error) {
+	return &sockets{host: h, wake: make(chan struct{}, 1)}, nil
 }
 
 // Hold implements [vrrp.Network].
@@ -309,16 +306,68 @@ func (l *LAN) deliver(sender *Host, d datagram) {
 	}
 }
 
+// sockets are those of one Router.
+type sockets struct {
+	host *Host
+	wake chan struct{} // holds a token when Wait shall look
+
+	mu    sync.Mutex // guards conns, and their fields
+	conns []*conn
+}
+
+func (s *sockets) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Open implements [vrrp.Sockets].
+func (s *sockets) Open(socket vrrp.Socket, ready func()) (vrrp.Conn, error) {
+	c := &conn{sockets: s, socket: socket, ready: ready, listening: true}
+	s.mu.Lock()
+	s.conns = append(s.conns, c)
+	s.mu.Unlock()
+	s.host.set(func() { s.host.conns = append(s.host.conns, c) })
+	return c, nil
+}
+
+// Wait implements [vrrp.Sockets].
+func (s *sockets) Wait(until time.Time) error {
+	var timer <-chan time.Time
+	if !until.IsZero() {
+		timer = time.After(time.Until(until))
+	}
+	select {
+	case <-s.wake:
+	case <-timer:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if c.listening && len(c.queue) > 0 {
+			c.ready()
+			s.Wake() // as long as something is there
+		}
+	}
+	return nil
+}
+
+func (s *sockets) Close() error { return nil }
+
 // conn is a socket on a host.
 type conn struct {
-	host   *Host
-	socket vrrp.Socket
-	more   chan struct{} // holds a token while the queue may have something
-	closed chan struct{}
-	once   sync.Once
+	*sockets
+	socket    vrrp.Socket
+	ready     func()
+	listening bool
+	queue     []arrival
+}
 
-	mu    sync.Mutex // guards queue
-	queue []datagram
+// arrival is a datagram that has come.
+type arrival struct {
+	datagram
+	at time.Time
 }
 
 // hears says whether a packet reaches the socket: by its group, or by an address of its host.
@@ -334,25 +383,20 @@ func (c *conn) hears(h *ipheader.Header) bool {
 
 func (c *conn) push(d datagram) {
 	c.mu.Lock()
-	c.queue = append(c.queue, d)
-	c.mu.Unlock()
-	select {
-	case c.more <- struct{}{}:
-	default:
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, arrival{d, time.Now()})
+	if c.listening {
+		c.Wake()
 	}
 }
 
-var errClosed = errors.New("vrrptest: socket is closed")
-
-func (c *conn) Wait(ready func()) error {
-	for {
-		select {
-		case <-c.more:
-			ready()
-		case <-c.closed:
-			return errClosed
-		}
-	}
+// Listen implements [vrrp.Conn].
+func (c *conn) Listen(on bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listening = on
+	c.Wake()
+	return nil
 }
 
 func (c *conn) Recv(packets []vrrp.Packet) (n int, err error) {
@@ -360,6 +404,7 @@ func (c *conn) Recv(packets []vrrp.Packet) (n int, err error) {
 	defer c.mu.Unlock()
 	for n < len(packets) && len(c.queue) > 0 {
 		c.queue[0].into(&packets[n])
+		packets[n].Age = time.Since(c.queue[0].at)
 		c.queue = c.queue[1:]
 		n++
 	}
@@ -399,11 +444,10 @@ func (c *conn) Send(datagrams []vrrp.Datagram) {
 func (c *conn) Want(*[256]bool, int) error { return nil }
 
 func (c *conn) Close() error {
-	c.once.Do(func() {
-		close(c.closed)
-		c.host.set(func() {
-			c.host.conns = slices.DeleteFunc(c.host.conns, func(other *conn) bool { return other == c })
-		})
-	})
+	same := func(other *conn) bool { return other == c }
+	c.mu.Lock()
+	c.conns = slices.DeleteFunc(c.conns, same)
+	c.mu.Unlock()
+	c.host.set(func() { c.host.conns = slices.DeleteFunc(c.host.conns, same) })
 	return nil
 }
