@@ -9,8 +9,6 @@ import (
 // instant is a time as the timers compare it: nanoseconds on the clock that does not jump.
 type instant int64
 
-const never = instant(1<<63 - 1)
-
 func (r *Router) instantOf(t time.Time) instant { return instant(t.Sub(r.epoch)) }
 
 // loop is the one place that waits, for timers, adverts and news.
