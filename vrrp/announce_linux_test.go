@@ -35,12 +35,11 @@ func TestNetAnnouncements(t *testing.T) {
 				t.Fatal(err)
 			}
 			network := inHost{vrrp.HostNetwork(), h}
-			if err := network.Announce("eth0", []netip.Addr{netip.MustParseAddr(c.addr)}); err != nil {
-				t.Fatal(err)
-			}
-			var seen []string
-			eventually(t, 5*time.Second, "the announcement is on the link", func() bool {
-				seen = seen[:0]
+			eventually(t, 10*time.Second, "the announcement is on the link", func() bool { // a new port of a switch forwards nothing for a while
+				if err := network.Announce("eth0", []netip.Addr{netip.MustParseAddr(c.addr)}); err != nil {
+					t.Fatal(err)
+				}
+				var seen []string
 				for _, f := range capture.Frames() {
 					seen = append(seen, hex.EncodeToString(f.Data))
 				}

@@ -172,7 +172,7 @@ type Machine struct {
 	acceptedAt     time.Time  // the last one of them whose sender we let stay in office
 	timer          time.Time  // Active_Down_Timer or Adver_Timer
 	notBefore      time.Time  // end of the start delay
-	preemptAt      time.Time  // end of the preempt delay, zero when none runs
+	lesserAt       time.Time  // the first advert of a lesser MASTER, when the preempt delay began, zero when none runs
 	sentAt         time.Time  // of the last own advert
 	answeredAt     time.Time  // of the last answer to a lesser MASTER
 	answersSince   time.Time  // since when they are counted
@@ -401,7 +401,7 @@ func (m *Machine) becomeBackup(now time.Time, interval time.Duration, reason str
 	if m.quiet(now) {
 		m.timer = m.notBefore.Add(m.masterDown())
 	}
-	m.leaving, m.ready, m.preemptAt = false, false, time.Time{}
+	m.leaving, m.ready, m.lesserAt = false, false, time.Time{}
 	m.goTo(now, Backup, reason)
 }
 
@@ -445,7 +445,7 @@ func (m *Machine) backupReceived(now time.Time, from netip.Addr, a *Advertisemen
 // yields says whether a BACKUP lets a MASTER of that priority stay in office.
 func (m *Machine) yields(now time.Time, priority uint8) bool {
 	if priority >= m.priority {
-		m.preemptAt = time.Time{}
+		m.lesserAt = time.Time{}
 		return true
 	}
 	if m.polite {
@@ -457,10 +457,10 @@ func (m *Machine) yields(now time.Time, priority uint8) bool {
 	if m.in.NoPreempt {
 		return true
 	}
-	if m.preemptAt.IsZero() {
-		m.preemptAt = now.Add(m.in.PreemptDelay)
+	if m.lesserAt.IsZero() {
+		m.lesserAt = now
 	}
-	return now.Before(m.preemptAt)
+	return now.Sub(m.lesserAt) < m.in.PreemptDelay
 }
 
 // learn takes the MASTER's interval over (version 3). In version 2 they are equal.

@@ -272,6 +272,18 @@ func TestRequirementsBackup(t *testing.T) {
 		mt.wait(time.Second)
 		mt.hear(lower, 50, time.Second) // 10 s after the first one: no more
 		mt.dueIn(down100 - time.Second)
+		for _, delay := range []time.Duration{0, 5 * time.Second} { // another delay counts from the same advert
+			mt = backup(t, func(in *Instance) { in.PreemptDelay = time.Minute })
+			for range 5 {
+				mt.hear(lower, 50, time.Second)
+				mt.wait(time.Second)
+			}
+			in := mt.m.in
+			in.PreemptDelay = delay
+			mt.step(Reconfigure{Instance: in})
+			mt.hear(lower, 50, time.Second)
+			mt.dueIn(down100 - time.Second)
+		}
 		mt = backup(t, func(in *Instance) { in.PreemptDelay = 10 * time.Second })
 		mt.fireIn(down100) // nobody there: no delay
 		mt.want(becomesMaster...)

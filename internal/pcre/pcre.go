@@ -97,8 +97,9 @@ func (r *Regexp) Find(body []byte, from int) (at int, err error) {
 	if !r.utf {
 		return m.Index, nil
 	}
-	for _, c := range (*buf)[:m.Index] {
-		at += max(utf8.RuneLen(c), 1)
+	for range m.Index { // what is no UTF-8 is one byte of body, whatever it is read as
+		_, size := utf8.DecodeRune(body[at:])
+		at += size
 	}
 	return at, nil
 }

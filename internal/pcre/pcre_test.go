@@ -50,6 +50,7 @@ func TestFind(t *testing.T) {
 		{`é`, "", "xé", 0, 1},
 		{`a|b`, "no_auto_capture no_start_optimize", "b", 0, 0},
 		{"\\x{e9}", "utf", "é", 0, 0},
+		{`0`, "utf", "\xd40", 0, 1}, // not UTF-8
 	} {
 		re, err := Compile(c.pattern, strings.Fields(c.options)...)
 		if err != nil {
