@@ -50,6 +50,7 @@ type world struct {
 	split     bool // in this calm one of two links is in two segments
 	steps     int
 	moves     int // transitions so far
+	claims    simClaims
 }
 
 // simPlace is a segment of a link.
@@ -67,6 +68,7 @@ type simRouter struct {
 	clock    time.Duration // what its wall clock is off
 	priority uint8         // effective
 	waiting  []int         // parcels that came while it was paused
+	claims   []int         // and claims
 	timer    moment
 }
 
@@ -108,10 +110,11 @@ const (
 	evTimer uint8 = iota
 	evArrive
 	evResume
+	evClaim
 )
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9568)), noMaster: make(map[simPlace]moment)}
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9568)), noMaster: make(map[simPlace]moment), claims: newSimClaims(seed)}
 	w.groups = w.rng.IntN(4) == 0
 	links := 1
 	if w.groups {
@@ -235,6 +238,8 @@ func (w *world) run(d time.Duration) {
 			w.arrive(w.routers[e.router], e.parcel)
 		case evResume:
 			w.routers[e.router].resume()
+		case evClaim:
+			w.routers[e.router].hear(e.parcel)
 		}
 	}
 	w.now = end
@@ -296,7 +301,7 @@ func (r *simRouter) die() {
 	for _, p := range r.waiting {
 		r.w.release(p)
 	}
-	r.waiting = r.waiting[:0]
+	r.waiting, r.claims = r.waiting[:0], nil
 	for _, m := range r.members {
 		r.w.note("%s dies as %v", m, m.state)
 		m.state = vrrp.Init
@@ -357,6 +362,7 @@ func (r *simRouter) resume() {
 	}
 	r.waiting = r.waiting[:0]
 	r.fire(r.w.now)
+	r.hearAll()
 	r.w.hold(!late || m.state != vrrp.Master, "%s was held up for so long, and is MASTER still", m)
 }
 
@@ -429,6 +435,10 @@ func (r *simRouter) execute(m *simMember, a vrrp.Action) {
 		m.held = false
 	case vrrp.AnnounceAddrs:
 		w.hold(m.held, "%s announces an address that it does not hold", m)
+		w.announce(m.r, m.link, m.segment, m.r.mac())
+	case vrrp.DefendAddr:
+		w.defends(m, a.Addr)
+		w.announce(m.r, m.link, m.segment, m.r.mac())
 	case vrrp.Transition:
 		w.note("%s prio %d: %v", m, r.priority, a)
 		w.moves++

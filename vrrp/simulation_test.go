@@ -71,6 +71,9 @@ func (w *world) live() {
 		before := w.moves
 		w.run(20 * w.longest)
 		w.hold(w.moves == before, "something moves in a calm")
+		if w.claims.rng.IntN(3) == 0 {
+			w.impostor()
+		}
 		w.incident()
 	}
 	w.run(time.Duration(w.rng.IntN(60)) * time.Minute) // an uneventful hour
