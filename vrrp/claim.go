@@ -41,7 +41,7 @@ const (
 // claimed remembers a claim until an advert of whoever makes it would have been heard: another router of ours, that takes over or
 // yields, announces the addresses too. What the former MASTER says in the first interval is not news either.
 func (m *Machine) claimed(now time.Time, c Claimed) {
-	if m.state != Master || now.Sub(m.since) < m.in.interval() || !m.in.holds(c.Addr) {
+	if m.state != Master || now.Sub(m.since) < m.in.interval() {
 		return
 	}
 	free := len(m.claims)

@@ -98,9 +98,13 @@ func TestClaimIsToldAndDefended(t *testing.T) {
 func TestClaimsThatAreNoNews(t *testing.T) {
 	t.Run("as-BACKUP", func(t *testing.T) {
 		mt := backup(t, nil)
+		mt.hear(higher, 200, time.Second)
+		mt.wait(2 * time.Second)
 		mt.claim(claimedAddr)
 		mt.hear(higher, 200, time.Second)
-		mt.claim(claimedAddr)
+		if len(mt.m.claims) > 0 {
+			t.Error("it remembers")
+		}
 		mt.wantDone(3 * time.Second)
 		mt.hear(higher, 200, time.Second)
 	})

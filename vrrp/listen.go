@@ -148,7 +148,7 @@ func (r *Router) judge(now time.Time) {
 		if e == nil {
 			continue
 		}
-		if x := e.addrs[h.Addr]; x != nil && x.machine.State() == Master {
+		if x := e.addrs[h.Addr]; x != nil {
 			r.step(now, x, h.Claimed)
 		}
 	}

@@ -168,6 +168,11 @@ func TestListeningFollows(t *testing.T) {
 				t.Fatalf("listened to %q, %d are open; want %q and %d", opened, n, last, open)
 			}
 		}
+		time.Sleep(3500 * time.Millisecond)
+		if r.Status()[0].State != vrrp.Master {
+			t.Fatal("it is not MASTER")
+		}
+		want(0) // a takeover has other things to do
 		time.Sleep(15 * time.Second)
 		one, two := "eth0 [10.0.0.100]", "eth0 [10.0.0.100 10.0.0.101]"
 		want(1, one)
