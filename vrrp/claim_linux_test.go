@@ -123,13 +123,7 @@ func TestNetClaims(t *testing.T) {
 	}
 	useVMAC := func(in *vrrp.Instance) { in.VMAC.Use = true }
 	v4, v6 := netip.MustParseAddr(vip), netip.MustParseAddr(six)
-	for name, c := range map[string]struct {
-		edit  func(in *vrrp.Instance)
-		from  string // the host that sends: c, or a itself
-		claim func(t *testing.T, from *lab.Host)
-		addr  netip.Addr // that is contested
-		mac   string     // that is told of, empty for that of c
-	}{
+	for name, c := range map[string]claimCase{
 		"gratuitous ARP":        {nil, "c", frames("eth0", arpFrame(all, stranger, 1, v4)), v4, "02:00:00:be:ef:01"},
 		"ARP reply":             {nil, "c", frames("eth0", arpFrame(all, stranger, 2, v4)), v4, "02:00:00:be:ef:01"},
 		"another VRID's MAC":    {nil, "c", frames("eth0", arpFrame(all, [6]byte{0, 0, 0x5e, 0, 1, 99}, 1, v4)), v4, "00:00:5e:00:01:63"},
@@ -162,54 +156,77 @@ func TestNetClaims(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := lab.New(t)
-			a, other := n.Host("a", "10.0.0.1/24"), n.Host("c", "10.0.0.3/24")
-			a.MustRun("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "peer1")
-			a.MustRun("ip", "link", "set", "peer1", "up")
-			a.MustRun("ip", "link", "set", "eth1", "up")
-			from := other
-			if c.from == "a" {
-				from = a
-			}
-			in := instance(200)
-			in.Interval = 100 * time.Millisecond
-			in.Announce.Delay = -1
-			if c.edit != nil {
-				c.edit(&in)
-			}
-			r := runConflicting(t, a, in)
-			eventually(t, 5*time.Second, "a is MASTER", func() bool { return r.Status()[0].State == vrrp.Master })
-			time.Sleep(300 * time.Millisecond) // its own announcements are over
-			link := "eth0"
-			if c.from == "a" {
-				link = "peer1"
-			}
-			capture := from.CaptureOn(link)
-			eventually(t, 5*time.Second, "a tells of it", func() bool {
-				c.claim(t, from)
-				return len(r.claims()) > 0
-			})
-			told := r.claims()[0]
-			mac := c.mac
-			if mac == "" {
-				mac = macOf(t, other)
-			}
-			if told.From != c.addr || !strings.Contains(told.Detail, mac) || r.Status()[0].Conflicts["claim"] == 0 {
-				t.Errorf("told %v, want %s", told, mac)
-			}
-			defended := func(c *lab.Capture, addr netip.Addr) bool {
-				for _, f := range c.Frames() {
-					src := [6]byte(f.Data[6:12])
-					if src != stranger && !strings.Contains(mac, net.HardwareAddr(src[:]).String()) && bytes.Contains(f.Data[14:], addr.AsSlice()) &&
-						(f.Data[12] == 8 && f.Data[13] == 6 || f.Data[12] == 0x86 && len(f.Data) > 54 && f.Data[54] == 136) {
-						return true
-					}
-				}
-				return false
-			}
-			eventually(t, 5*time.Second, "a announces the address again", func() bool { return defended(capture, c.addr) })
+			c.run(t)
 		})
 	}
+}
+
+// TestKernelClaimsIPVLAN: claims of an address on an ipvlan are heard on the link below it.
+func TestKernelClaimsIPVLAN(t *testing.T) {
+	if !lab.Kernel(t) {
+		return
+	}
+	frame := arpFrame([6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, stranger, 1, netip.MustParseAddr(vip))
+	claimCase{func(in *vrrp.Instance) { in.IPVLAN.Use = true }, "c", func(t *testing.T, c *lab.Host) { sendFrame(t, c, "eth0", frame) }, netip.MustParseAddr(vip), "02:00:00:be:ef:01"}.run(t)
+}
+
+// claimCase is a stranger's claim.
+type claimCase struct {
+	edit  func(in *vrrp.Instance)
+	from  string // the host that sends: c, or a itself
+	claim func(t *testing.T, from *lab.Host)
+	addr  netip.Addr // that is contested
+	mac   string     // that is told of, empty for that of c
+}
+
+func (c claimCase) run(t *testing.T) {
+	t.Helper()
+	n := lab.New(t)
+	a, other := n.Host("a", "10.0.0.1/24"), n.Host("c", "10.0.0.3/24")
+	a.MustRun("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "peer1")
+	a.MustRun("ip", "link", "set", "peer1", "up")
+	a.MustRun("ip", "link", "set", "eth1", "up")
+	from := other
+	if c.from == "a" {
+		from = a
+	}
+	in := instance(200)
+	in.Interval = 100 * time.Millisecond
+	in.Announce.Delay = -1
+	if c.edit != nil {
+		c.edit(&in)
+	}
+	r := runConflicting(t, a, in)
+	eventually(t, 5*time.Second, "a is MASTER", func() bool { return r.Status()[0].State == vrrp.Master })
+	time.Sleep(300 * time.Millisecond) // its own announcements are over
+	link := "eth0"
+	if c.from == "a" {
+		link = "peer1"
+	}
+	capture := from.CaptureOn(link)
+	eventually(t, 5*time.Second, "a tells of it", func() bool {
+		c.claim(t, from)
+		return len(r.claims()) > 0
+	})
+	told := r.claims()[0]
+	mac := c.mac
+	if mac == "" {
+		mac = macOf(t, other)
+	}
+	if told.From != c.addr || !strings.Contains(told.Detail, mac) || r.Status()[0].Conflicts["claim"] == 0 {
+		t.Errorf("told %v, want %s", told, mac)
+	}
+	defended := func(c *lab.Capture, addr netip.Addr) bool {
+		for _, f := range c.Frames() {
+			src := [6]byte(f.Data[6:12])
+			if src != stranger && !strings.Contains(mac, net.HardwareAddr(src[:]).String()) && bytes.Contains(f.Data[14:], addr.AsSlice()) &&
+				(f.Data[12] == 8 && f.Data[13] == 6 || f.Data[12] == 0x86 && len(f.Data) > 54 && f.Data[54] == 136) {
+				return true
+			}
+		}
+		return false
+	}
+	eventually(t, 5*time.Second, "a announces the address again", func() bool { return defended(capture, c.addr) })
 }
 
 // macOf is the MAC address of a host.
