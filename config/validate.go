@@ -319,6 +319,9 @@ func (d *decoder) validateQuorum(v *VirtualServer) {
 
 func (d *decoder) validateReal(v *VirtualServer, r *RealServer) {
 	d.validateFamily(v, r, r.end, "real_server")
+	if r.LowerThreshold > r.UpperThreshold {
+		d.errorf(r.Pos, "bad-value", "raise uthreshold", "real_server %v: the kernel refuses a lthreshold %d above uthreshold %d", r.Addr, r.LowerThreshold, r.UpperThreshold)
+	}
 	for _, c := range r.Checks {
 		d.validateCheck(c)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-lb/holdfast"
 	"github.com/holdfast-lb/holdfast/config"
 	"github.com/holdfast-lb/holdfast/internal/lab"
 )
@@ -37,6 +38,7 @@ var silent = map[string]string{
 	`Invalid http_protocol version`:                       "2.4 knows it",
 	`unicast_ttl without unicast peers`:                   "0 is what it is without",
 	`has empty label`:                                     "2.2.7 takes a label of one character for none",
+	`IPv4 ipvlan requires a source`:                       "it has the interface's",
 	`deprecated`:                                          "works, and will",
 	`VMAC interface name already specified`:               "the last one counts, as for other words",
 	`Please replace 'vrrp_iptables`:                       "traffic is refused by nftables anyway",
@@ -47,7 +49,8 @@ var stricter = map[string]string{
 	`must be followed by a block in braces|never closed`: "what follows would be lost",
 	`has no value`:                                              "2.2.7 says nothing of some",
 	`is not on, true, yes, off, false`:                          "2.2.7 reads no value there",
-	`no absolute path of a FIFO`:                                "it would depend on the directory of the process",
+	`lthreshold .* above uthreshold`:                            "the kernel refuses it",
+	`no absolute path of a FIFO|is not a path from the root on`: "it would depend on the directory of the process",
 	`is not a time of .* to 1000000000 `:                        "longer than anybody waits",
 	`persistence_granularity: .* is not a number from 1 to 128`: "2.2.7 takes any number for a mask",
 	`is not a number from 0 to 4294967 `:                        "longer than anybody waits",
@@ -68,10 +71,7 @@ func matches(table map[string]string, text string) bool {
 func TestJudgesRandomFilesAsKeepalived(t *testing.T) {
 	lab.Need(t, "ip", "keepalived")
 	h := lab.New(t).Host("judge")
-	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("HOLDFAST_SEED"), "1"), 10, 64)
-	if err != nil {
-		t.Fatalf("HOLDFAST_SEED: %v", err)
-	}
+	seed := seedOf(t)
 	w := newWriter(rand.New(rand.NewPCG(seed, 1)))
 	dir, compared := t.TempDir(), 0
 	for i := range 300 {
@@ -89,6 +89,15 @@ func TestJudgesRandomFilesAsKeepalived(t *testing.T) {
 	}
 }
 
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("HOLDFAST_SEED"), "1"), 10, 64)
+	if err != nil {
+		t.Fatalf("HOLDFAST_SEED: %v", err)
+	}
+	return seed
+}
+
 // judgeRandom is false for a file of which keepalived says what we need not.
 func judgeRandom(t *testing.T, h *lab.Host, file string) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -97,11 +106,14 @@ func judgeRandom(t *testing.T, h *lab.Host, file string) bool {
 	if err != nil && strings.Contains(err.Error(), "segmentation") || matches(silent, out) {
 		return false
 	}
-	_, diags, readErr := config.LoadFile(file)
+	cfg, diags, readErr := config.LoadFile(file)
 	if readErr != nil {
 		t.Fatal(readErr)
 	}
 	text, _ := os.ReadFile(file)
+	if _, err := holdfast.FromConfig(cfg); err != nil && diags.Err() == nil {
+		t.Errorf("no line has an error, and it cannot be applied: %v\n%s", err, text)
+	}
 	says := strings.TrimSpace(out) != ""
 	switch ours := diags.Err(); {
 	case !says && ours != nil && !matches(stricter, ours.Error()):

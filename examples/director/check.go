@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -68,6 +69,9 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitUsage
 	}
+	if diags.Count(config.Error) == 0 {
+		diags = append(diags, unfit(cfg)...)
+	}
 	if *asJSON {
 		printJSON(stdout, diags)
 	} else {
@@ -77,6 +81,30 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// unfit is what is wrong with the whole that no line shows, and would keep it from being applied.
+func unfit(cfg *config.Config) (diags config.Diagnostics) {
+	_, err := holdfast.FromConfig(cfg)
+	for _, err := range parts(err) {
+		diags = append(diags, config.Diagnostic{Pos: config.Pos{File: cfg.Name}, Severity: config.Error, Code: "unfit", Message: err.Error()})
+	}
+	return diags
+}
+
+// parts are the errors that were joined to one.
+func parts(err error) (list []error) {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		if err != nil {
+			list = append(list, err)
+		}
+		return list
+	}
+	for _, one := range joined.Unwrap() {
+		list = append(list, parts(one)...)
+	}
+	return list
 }
 
 // maxOfAKind is how many remarks of one code are shown, unless they are errors.

@@ -110,6 +110,16 @@ func TestCheckPointsAtTheWord(t *testing.T) {
 	}
 }
 
+// TestCheckSaysWhatWouldNotStart although no line of it is wrong.
+func TestCheckSaysWhatWouldNotStart(t *testing.T) {
+	name := file(t, "global_defs {\n smtp_server 192.0.2.25\n smtp_user a\n smtp_password_file /nonexistent\n notification_email {\n  a@example.org\n }\n}\n"+
+		strings.Replace(good, "interface", "smtp_alert\n interface", 1))
+	status, stdout, _ := run("check", name)
+	if want := name + ": error: smtp_password_file: stat /nonexistent"; status != exitFailed || !strings.Contains(stdout, want) {
+		t.Errorf("status %d, want %q in\n%s", status, want, stdout)
+	}
+}
+
 func TestFmtWritesInPlace(t *testing.T) {
 	name := file(t, "a{b}\n")
 	if err := os.Chmod(name, 0o640); err != nil {
