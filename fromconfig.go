@@ -14,6 +14,38 @@ type Translator struct {
 	// Checkers make the checkers of the kinds that they are listed under (HTTP_GET, TCP_CHECK, ...), instead of those of package
 	// check.
 	Checkers map[string]CheckerFactory
+	// Memory makes a file that is read with a [config.Cache] cheap to translate again. Nil means that all of it is translated each
+	// time. With Checkers it is not used.
+	Memory *Memory
+}
+
+// Memory has a [Translator] make anew only what has changed since the Spec before: a virtual server that is the very same as in the
+// Config before becomes the same Service, its Servers in the same memory; a Spec must not be changed then. Virtual servers are
+// always made anew when they use a group, or when files of certificates or users of this host matter to their checks. The
+// zero value is empty. It is for one Translator at a time.
+type Memory struct {
+	servers  []*config.VirtualServer
+	services []Service
+}
+
+// service is what was made of a virtual server when it was at this place before, or nil.
+func (m *Memory) service(place int, v *config.VirtualServer) *Service {
+	if m == nil || place >= len(m.servers) || m.servers[place] != v || !lasting(v) {
+		return nil
+	}
+	return &m.services[place]
+}
+
+// lasting says that a virtual server means the same whatever else there is.
+func lasting(v *config.VirtualServer) bool {
+	for _, r := range v.RealServers {
+		for _, c := range r.Checks {
+			if c.Kind == "MISC_CHECK" || speaksTLS(c) {
+				return false
+			}
+		}
+	}
+	return v.Group == ""
 }
 
 // CheckerFactory makes the checker that a statement of a real_server asks for. All that the statement says and inherits is in
@@ -53,7 +85,14 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 	}
 	spec.Host, spec.Tuning = hostOf(c), tuningOf(c)
 	spec.Services = make([]Service, len(c.VirtualServers))
+	if len(t.Checkers) > 0 {
+		t.Memory = nil
+	}
 	for i, v := range c.VirtualServers {
+		if s := t.Memory.service(i, v); s != nil {
+			spec.Services[i] = *s
+			continue
+		}
 		var err error
 		if spec.Services[i], err = serviceOf(v, c); err != nil {
 			return Spec{}, fmt.Errorf("holdfast: %w", err)
@@ -85,6 +124,9 @@ func (t Translator) Spec(c *config.Config) (Spec, error) {
 	}
 	if err := spec.Validate(); err != nil {
 		return Spec{}, fmt.Errorf("holdfast: %s: %w", c.Name, err)
+	}
+	if t.Memory != nil {
+		t.Memory.servers, t.Memory.services = c.VirtualServers, spec.Services
 	}
 	return spec, nil
 }

@@ -189,9 +189,11 @@ func regexOf(r *config.Regex) (*check.Regex, error) {
 	return re, nil
 }
 
+func speaksTLS(c *config.Check) bool { return c.Kind == "SSL_GET" || c.StartTLS || c.Secure }
+
 // tlsOf reads the files that a check names. It is nil for one without TLS.
 func tlsOf(c *config.Check) (*check.TLS, error) {
-	if c.Kind != "SSL_GET" && !c.StartTLS && !c.Secure {
+	if !speaksTLS(c) {
 		return nil, nil
 	}
 	t := &check.TLS{

@@ -18,7 +18,7 @@ type ReconcilerOptions struct {
 	Logger *slog.Logger
 	// Interval is the longest time between looks at the table for drift; up to a tenth less at random, so that not all machines
 	// look at once. 0 means 1 s. The kernel tells nobody when the table changes. A look at a large table takes longer: it is
-	// followed by a rest of a hundred times as long as the shortest of the last four took, up to a minute.
+	// followed by a rest of two hundred times as long as the shortest of the last four took, up to a minute.
 	Interval time.Duration
 	// OnRepair is called from Run with what was done about drift, and the error of doing it; the same error is told once.
 	// It must not call the Reconciler.
@@ -237,8 +237,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// lookShare bounds the part of the time that is spent looking: a hundredth.
-const lookShare = 100
+// lookShare bounds the part of the time that is spent looking: half a hundredth.
+const lookShare = 200
 
 // pause is the time to the next look when one took so long.
 func (r *Reconciler) pause(took time.Duration) time.Duration {

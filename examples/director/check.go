@@ -19,12 +19,12 @@ import (
 
 // load reads a file as far as a Spec, which is good only when the status is exitOK. The rest is there whenever the file could be
 // read.
-func load(l config.Loader, file string) (loaded, int, error) {
+func load(l config.Loader, t holdfast.Translator, file string) (loaded, int, error) {
 	cfg, diags, err := l.Load(file)
 	if err != nil {
 		return loaded{}, exitUsage, err
 	}
-	r, err := toSpec(cfg, diags)
+	r, err := translate(t, cfg, diags)
 	if err != nil {
 		return r, exitFailed, err
 	}
@@ -38,12 +38,16 @@ type loaded struct {
 	spec  holdfast.Spec
 }
 
-func toSpec(cfg *config.Config, diags config.Diagnostics) (r loaded, err error) {
+func toSpec(cfg *config.Config, diags config.Diagnostics) (loaded, error) {
+	return translate(holdfast.Translator{}, cfg, diags)
+}
+
+func translate(t holdfast.Translator, cfg *config.Config, diags config.Diagnostics) (r loaded, err error) {
 	r.cfg, r.diags = cfg, diags
 	if n := diags.Count(config.Error); n > 0 {
 		return r, fmt.Errorf("%s has %s", cfg.Name, counted(n, "error"))
 	}
-	r.spec, err = holdfast.FromConfig(cfg)
+	r.spec, err = t.Spec(cfg)
 	return r, err
 }
 

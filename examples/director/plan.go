@@ -24,7 +24,7 @@ func planCommand(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return exitUsage
 	}
-	r, code, err := load(config.Loader{ConfigID: *id}, files[0])
+	r, code, err := load(config.Loader{ConfigID: *id}, holdfast.Translator{}, files[0])
 	if err != nil {
 		printErrors(stderr, r.diags)
 		fmt.Fprintln(stderr, "director:", err)

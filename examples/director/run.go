@@ -48,7 +48,8 @@ const (
 type director struct {
 	options
 	loader     config.Loader
-	cache      config.Cache // of the file
+	cache      config.Cache    // of the file
+	memory     holdfast.Memory // of the Spec in force
 	log        *slog.Logger
 	table      ipvs.Table // nil when nothing is balanced
 	tableErr   error      // why it is not the kernel's
@@ -239,7 +240,7 @@ func (d *director) cached() config.Loader {
 
 // load puts the file into force. On an error what was in force stays so.
 func (d *director) load(ctx context.Context) (int, error) {
-	r, code, err := load(d.cached(), d.file)
+	r, code, err := load(d.cached(), holdfast.Translator{Memory: &d.memory}, d.file)
 	d.logDiagnostics(r.diags)
 	if d.loaded {
 		err = d.strict(r, err)
