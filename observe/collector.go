@@ -117,7 +117,7 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	status := o.controller.Status()
 	c.add(buildInfo, 1, o.options.Version, runtime.Version())
 	c.add(startTime, seconds(o.started))
-	c.add(eventStreams, float64(len(o.streams)))
+	c.add(eventStreams, float64(o.streams.Load()))
 	c.histogram(timerLateness, status.TimerLateness)
 	c.histogram(checkDuration, status.CheckLatency)
 	for i := range status.Instances {

@@ -33,7 +33,7 @@
 //
 // # Limits
 //
-// Every answer is bounded in time; so are the streams and the costly answers at one time, and with [Serve] the connections
-// and what a client may send. Names from the configuration are data everywhere: the page writes them as text only, and its
+// Every answer is bounded in time; so are the streams and the costly answers at one time, of which one client has at most
+// half, and with [Serve] the connections and what a client may send. Names from the configuration are data everywhere: the page writes them as text only, and its
 // Content-Security-Policy runs no script but its own.
 package observe

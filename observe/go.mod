@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/holdfast-lb/holdfast v0.0.0
 	github.com/prometheus/client_golang v1.25.0
-	golang.org/x/net v0.62.0
 )
 
 require (
@@ -31,6 +30,7 @@ require (
 	github.com/vishvananda/netns v0.0.5 // indirect
 	github.com/wneessen/go-mail v0.8.1 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

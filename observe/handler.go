@@ -3,6 +3,7 @@ package observe
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -17,34 +18,41 @@ import (
 const answerTime = 10 * time.Second
 
 // Handler serves the page, the text, JSON, the events and the metrics: those of this Observer, of the process and of the Go
-// runtime. It changes nothing.
+// runtime. It changes nothing. Each Handler has bounds of its own: clients of one take nothing from those of another.
 func (o *Observer) Handler() http.Handler {
+	h := handler{o, newTurns(maxCostly), newTurns(o.options.MaxStreams)}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(o, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 2})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", o.bounded(o.front))
-	mux.HandleFunc("GET /status", o.bounded(o.serveStatus))
-	mux.HandleFunc("GET /metrics", o.bounded(metrics.ServeHTTP))
-	mux.HandleFunc("GET /events", o.serveEvents)
+	mux.HandleFunc("GET /{$}", h.bounded(o.front))
+	mux.HandleFunc("GET /status", h.bounded(o.serveStatus))
+	mux.HandleFunc("GET /metrics", h.bounded(metrics.ServeHTTP))
+	mux.HandleFunc("GET /events", h.serveEvents)
 	return mux
+}
+
+// maxCostly is how many answers are made at one time.
+const maxCostly = 4
+
+// handler is an Observer with bounds.
+type handler struct {
+	*Observer
+	costly, streams *turns
 }
 
 // bounded lets few answers be made at one time, and gives each a bounded time to be written: a client that asks for ever
 // and reads nothing takes little from those who run the services.
-func (o *Observer) bounded(serve http.HandlerFunc) http.HandlerFunc {
+func (h handler) bounded(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		wait := time.NewTimer(answerTime)
-		defer wait.Stop()
-		select {
-		case o.costly <- struct{}{}:
-			defer func() { <-o.costly }()
-		case <-r.Context().Done():
-			return
-		case <-wait.C:
+		wait, cancel := context.WithTimeout(r.Context(), answerTime)
+		done, ok := h.costly.take(wait, hostOf(r.RemoteAddr))
+		cancel()
+		if !ok {
 			busy(w, "too many answers are being made")
 			return
 		}
+		defer done()
 		control := http.NewResponseController(w)
 		defer limitWriting(control)()
 		serve(w, r)

@@ -430,35 +430,6 @@ func TestSlowReaderIsTold(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreBounded: a crowd of idle clients does not grow without end, and the server answers again when it goes.
-func TestConnectionsAreBounded(t *testing.T) {
-	w := newWorld("web", observe.Options{})
-	defer w.run(t)()
-	base := serve(t, w)
-	var crowd []net.Conn
-	for range 256 {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		crowd = append(crowd, conn)
-	}
-	client := http.Client{Timeout: time.Second}
-	if answer, err := client.Get(base + "/status"); err == nil {
-		answer.Body.Close()
-		t.Errorf("one client more than allowed was answered: %s", answer.Status)
-	}
-	for _, conn := range crowd {
-		conn.Close()
-	}
-	client.Timeout = 10 * time.Second
-	answer, err := client.Get(base + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-}
-
 // TestSlowAndLargeAskers: who does not finish asking is cut off, and who asks at length is refused.
 func TestSlowAndLargeAskers(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-lb/holdfast"
@@ -25,7 +26,7 @@ type Options struct {
 	Version string
 	// History is how many events are remembered. 0 means 1000.
 	History int
-	// MaxStreams bounds the readers of /events. 0 means 64.
+	// MaxStreams bounds the readers of /events of one [Observer.Handler]; one client has at most half of them. 0 means 64.
 	MaxStreams int
 }
 
@@ -41,8 +42,7 @@ type Observer struct {
 	options    Options
 	started    time.Time
 	events     *holdfast.Subscription
-	streams    chan struct{} // holds a token for each reader of events
-	costly     chan struct{} // holds a token for each costly answer being made
+	streams    atomic.Int64 // readers of events
 
 	mu      sync.Mutex // guards the fields below
 	history []holdfast.Event
@@ -65,7 +65,7 @@ func New(c Controller, o Options) *Observer {
 	}
 	return &Observer{
 		controller: c, options: o, started: time.Now(), events: c.Subscribe(queueLength),
-		streams: make(chan struct{}, o.MaxStreams), costly: make(chan struct{}, 4), counts: newCounts(),
+		counts: newCounts(),
 	}
 }
 

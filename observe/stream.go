@@ -15,23 +15,25 @@ import (
 const heartbeat = 15 * time.Second
 
 // serveEvents sends what is remembered and then what happens. Each reader has a queue of its own.
-func (o *Observer) serveEvents(w http.ResponseWriter, r *http.Request) {
-	select {
-	case o.streams <- struct{}{}:
-		defer func() { <-o.streams }()
-	default:
-		busy(w, fmt.Sprintf("%d readers of events are there already", cap(o.streams)))
+func (h handler) serveEvents(w http.ResponseWriter, r *http.Request) {
+	o, now := h.Observer, ended()
+	done, ok := h.streams.take(now, hostOf(r.RemoteAddr))
+	if !ok {
+		busy(w, fmt.Sprintf("%d readers of events are there already, or %d of yours", cap(h.streams.all), (cap(h.streams.all)+1)/2))
 		return
 	}
+	defer done()
+	o.streams.Add(1)
+	defer o.streams.Add(-1)
 	after, err := lastSeen(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
+	head := w.Header()
+	head.Set("Content-Type", "text/event-stream")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Accel-Buffering", "no")
 	s := stream{w: w, control: http.NewResponseController(w), after: after}
 	_ = s.control.SetReadDeadline(time.Time{}) // there is nothing more to read, and that may last
 	if s.write("retry: 1000\n\n") != nil {
@@ -47,6 +49,13 @@ func (o *Observer) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("follow") != "0" {
 		s.follow(r.Context(), live)
 	}
+}
+
+// ended is a context that nobody waits for.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // lastSeen is the number of the last event that the reader has: of the header when it reconnects, of ?after= when it wants

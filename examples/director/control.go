@@ -56,7 +56,7 @@ func (d *director) serveControl(ctx context.Context, path string) error {
 func (d *director) controlHandler(life context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", d.observer.Handler())
-	mux.HandleFunc("POST /plan", func(w http.ResponseWriter, r *http.Request) { d.servePlan(w, r, d.readOwner) })
+	mux.HandleFunc("POST /plan", d.planner(d.readOwner))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(openAPI)

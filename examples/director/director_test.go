@@ -157,7 +157,7 @@ func TestCheckJSON(t *testing.T) {
 
 // running is a director on a LAN and a table in memory.
 func running(t *testing.T, text string) (*director, *httptest.Server) {
-	d := &director{options: options{file: file(t, text)}, log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}, planning: make(chan struct{}, maxPlans)}
+	d := &director{options: options{file: file(t, text)}, log: slog.New(slog.DiscardHandler), table: &ipvstest.Fake{}}
 	d.controller = holdfast.New(holdfast.Options{Network: vrrptest.NewLAN().Host("192.0.2.1"), Table: d.table})
 	d.observer = observe.New(d.controller, observe.Options{})
 	if _, err := d.load(t.Context()); err != nil {

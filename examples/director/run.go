@@ -64,7 +64,6 @@ type director struct {
 
 	statusServed, controlServed bool
 	systemd                     systemd
-	planning                    chan struct{} // holds a token for each plan being made
 
 	reloading           sync.Mutex    // held while the file is put into force
 	reloaded            chan struct{} // has a token after a reload
@@ -104,7 +103,7 @@ func start(o options, stderr io.Writer) int {
 	if err == nil && o.file == "" {
 		err = errors.New("no file: director run -f FILE")
 	}
-	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, planning: make(chan struct{}, maxPlans), reloaded: make(chan struct{}, 1)}
+	d := &director{options: o, loader: config.Loader{ConfigID: o.id}, log: logger, reloaded: make(chan struct{}, 1)}
 	if err == nil {
 		var process string
 		process, d.tableNS = namespacesOf(d.cached(), o.file)

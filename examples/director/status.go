@@ -39,20 +39,27 @@ func (d *director) serveStatus(ctx context.Context, addr string) error {
 func (d *director) statusHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", d.observer.Handler())
-	mux.HandleFunc("POST /plan", func(w http.ResponseWriter, r *http.Request) { d.servePlan(w, r, d.readStranger) })
+	mux.HandleFunc("POST /plan", d.planner(d.readStranger))
 	return mux
+}
+
+// planner makes plans, few at one time: those of strangers are not in the way of those of the owner, who has a planner too.
+func (d *director) planner(read func(name string, text []byte) (loaded, error)) http.HandlerFunc {
+	planning := make(chan struct{}, maxPlans)
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case planning <- struct{}{}:
+			defer func() { <-planning }()
+			d.servePlan(w, r, read)
+		default:
+			w.Header().Set("Retry-After", "5")
+			http.Error(w, "other plans are being made", http.StatusServiceUnavailable)
+		}
+	}
 }
 
 // servePlan answers a configuration with what it would change.
 func (d *director) servePlan(w http.ResponseWriter, r *http.Request, read func(name string, text []byte) (loaded, error)) {
-	select {
-	case d.planning <- struct{}{}:
-		defer func() { <-d.planning }()
-	default:
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "other plans are being made", http.StatusServiceUnavailable)
-		return
-	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConfig))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
