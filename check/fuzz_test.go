@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +52,27 @@ func FuzzAnswers(f *testing.F) {
 			_ = c.answers(said, []byte("token"))
 		}
 		_ = (&Reply{Data: []byte("ab"), Mask: []byte{0xf0}, Min: 1, Max: 9}).fits(said)
+	})
+}
+
+// FuzzNumber: what C would read of a file as a number is the beginning of it, and nothing but too large.
+func FuzzNumber(f *testing.F) {
+	for _, text := range []string{"17", "-0x1F rest", "+077", "08", "0x", "0b1", "1_000", "--1", "99999999999", "0o7"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		digits := number(text)
+		if !strings.HasPrefix(strings.TrimPrefix(text, "+"), digits) {
+			t.Fatalf("%q of %q", digits, text)
+		}
+		if digits == "" {
+			return
+		}
+		if n, err := strconv.ParseInt(digits, 0, 32); err != nil && !errors.Is(err, strconv.ErrRange) {
+			t.Errorf("%q: %v", digits, err)
+		} else if again := number(strconv.FormatInt(n, 10) + " x"); again != strconv.FormatInt(n, 10) {
+			t.Errorf("%d is read as %q", n, again)
+		}
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-lb/holdfast/vrrp"
 )
 
-var simHours = flag.Float64("sim.hours", 0, "router-hours to simulate; 0 means 10000, and 200 with the race detector or -short")
+var simHours = flag.Float64("sim.hours", 0, "router-hours to simulate; 0 means 10000 of the same worlds each time and 5000 of others, and 200 with the race detector or -short")
 
 // TestSimulation lets worlds go through disturbances of every kind and calms, until the routers in them have lived for the
 // wanted hours. SIM_SEED=N runs the world N alone, with its trace.
@@ -30,13 +30,21 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	want, first := *simHours, uint64(time.Now().UnixNano())
-	if want == 0 {
-		want, first = 10000, 1 // the same worlds each time: what is found by chance is found by make sim
-		if raceDetector || testing.Short() {
-			want = 200
-		}
+	clock := uint64(time.Now().UnixNano())
+	switch {
+	case *simHours > 0:
+		simulate(t, *simHours, clock)
+	case raceDetector || testing.Short():
+		simulate(t, 200, 1)
+	default:
+		t.Run("the same worlds each time", func(t *testing.T) { simulate(t, 10000, 1) })
+		t.Run("worlds that nobody has seen", func(t *testing.T) { simulate(t, 5000, clock) })
 	}
+}
+
+// simulate plays worlds, from a seed on, until their routers have lived for so many hours.
+func simulate(t *testing.T, want float64, first uint64) {
+	t.Logf("from seed %d", first)
 	lived, worlds, steps, began := time.Duration(0), 0, 0, time.Now()
 	for seed := first; lived.Hours() < want; seed++ {
 		w := newWorld(seed)
