@@ -1,6 +1,9 @@
 package soak
 
 import (
+	"fmt"
+	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -102,6 +105,21 @@ var faults = []fault{
 			h.MustRun("ip", "addr", "add", "203.0.113.1/32", "dev", "churn")
 			h.MustRun("ip", "link", "set", "churn", "up")
 			h.MustRun("ip", "link", "del", "churn")
+		}
+	}},
+	{"namespaces come and go", 0, func(w *world) {
+		h := w.any().host
+		for range 10 {
+			other := h.Start(w.Context(), "unshare", "--net", "sleep", "60")
+			h.MustRun("ip", "link", "add", "churn", "type", "veth", "peer", "name", "churn-there")
+			h.MustRun("ip", "link", "set", "churn", "up")
+			w.within(5*time.Second, "a namespace", func() bool {
+				name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", other.PID()))
+				return string(name) == "sleep\n"
+			})
+			h.MustRun("ip", "link", "set", "churn-there", "netns", strconv.Itoa(other.PID()))
+			other.Kill()
+			w.within(5*time.Second, "its link is gone with it", func() bool { _, err := h.Run(w.Context(), "ip", "link", "show", "churn"); return err != nil })
 		}
 	}},
 	{"a failover is asked for", takeover, func(w *world) {

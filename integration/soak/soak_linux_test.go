@@ -12,15 +12,12 @@ import (
 
 func TestMain(m *testing.M) { lab.Main(m, "github.com/holdfast-lb/holdfast/examples/director") }
 
-// How long and by which seed it plays; HOLDFAST_SOAK and HOLDFAST_SEED say otherwise. make soak plays for half an hour, by
-// another seed each time.
-const (
-	usual     = 30 * time.Second
-	usualSeed = 3
-)
+// usual is how long it plays, by another seed each time; HOLDFAST_SOAK and HOLDFAST_SEED say otherwise. make soak plays for half
+// an hour.
+const usual = 30 * time.Second
 
 func settings(t *testing.T) (while time.Duration, seed uint64) {
-	while, seed = usual, usualSeed
+	while, seed = usual, uint64(time.Now().UnixNano()%1_000_000)
 	if text := os.Getenv("HOLDFAST_SOAK"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ type world struct {
 	webs      []*lab.Host
 	services  []service
 	client    *client
+	lag       atomic.Int64 // how long the machine has been elsewhere in all, in nanoseconds
 }
 
 func newWorld(t *testing.T, r *rand.Rand) *world {
@@ -77,8 +79,21 @@ func newWorld(t *testing.T, r *rand.Rand) *world {
 		w.directors = append(w.directors, d)
 		d.start(w)
 	}
-	w.client = newClient(t, n.Host("client", "10.9.0.50/24"))
+	go w.measureLag()
+	w.client = newClient(t, n.Host("client", "10.9.0.50/24"), &w.lag)
 	return w
+}
+
+// measureLag adds up by how much sleeps are too long: what is promised is so on a machine that has time for it.
+func (w *world) measureLag() {
+	const nap = 10 * time.Millisecond
+	for w.Context().Err() == nil {
+		begin := time.Now()
+		time.Sleep(nap)
+		if late := time.Since(begin) - nap; late > nap {
+			w.lag.Add(int64(late))
+		}
+	}
 }
 
 // newWeb is a host that answers on all ports, for the virtual address too.
@@ -296,18 +311,23 @@ func (w *world) oneMaster() bool {
 	return holders == 1
 }
 
-// play does one fault, and holds the client's errors to its promise.
+// play does one fault, and holds the client's errors to its promise, which is longer by what the machine was elsewhere.
 func (w *world) play(f fault) {
 	w.Helper()
 	w.Logf("%s  %s", time.Now().Format("15:04:05.0"), f.name)
-	from := time.Now()
+	from, lag := time.Now(), w.lag.Load()
 	f.do(w)
-	until := time.Now().Add(f.promised)
+	did := time.Now()
 	w.settled(f.name, 40*time.Second)
 	w.baseline()
-	if f.promised > 0 {
-		w.pause(time.Until(until))
-		w.client.forgive(from, until)
+	late := func() time.Duration { return time.Duration(w.lag.Load() - lag).Round(time.Millisecond) }
+	if f.promised > 0 || late() > time.Second {
+		w.Logf("%s: the machine was elsewhere for %v", f.name, late())
+		until := func() time.Time { return did.Add(f.promised + late()) }
+		for time.Now().Before(until()) {
+			w.pause(time.Until(until()))
+		}
+		w.client.forgive(from, until())
 	}
 	w.pause(time.Second)
 	for _, e := range w.client.take() {
@@ -431,16 +451,19 @@ type failure struct {
 	err error
 }
 
-func newClient(t *testing.T, h *lab.Host) *client {
+// tooLate is how much a question's machine may be elsewhere: with more, its failure says nothing.
+const tooLate = 500 * time.Millisecond
+
+func newClient(t *testing.T, h *lab.Host, lag *atomic.Int64) *client {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &client{end: cancel, done: make(chan struct{})}
 	t.Cleanup(func() { cancel(); <-c.done })
 	go func() {
 		defer close(c.done)
 		for n := 0; ctx.Err() == nil; n++ {
-			at := time.Now()
+			at, before := time.Now(), lag.Load()
 			err := ask(ctx, h, firstPort+n%untouched)
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && (err == nil || time.Duration(lag.Load()-before) < tooLate) {
 				c.note(at, err)
 			}
 			time.Sleep(30 * time.Millisecond)
