@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -284,7 +285,9 @@ func TestKernelNamespaces(t *testing.T) {
 	}
 	for _, task := range tasks {
 		if now := namespaceOf(t, task); now != "" && now != home {
-			t.Errorf("%s was left in %s, while the process is at home in %s", task, now, home)
+			stacks := make([]byte, 1<<16)
+			time.Sleep(100 * time.Millisecond) // is it on its way?
+			t.Errorf("%s was left in %s, while the process is at home in %s; a moment later it is in %s:\n%s", task, now, home, namespaceOf(t, task), stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

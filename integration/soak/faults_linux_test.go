@@ -100,7 +100,7 @@ var faults = []fault{
 	}},
 	{"links come and go", 0, func(w *world) {
 		h := w.any().host
-		for range 20 {
+		for range 10 {
 			h.MustRun("ip", "link", "add", "churn", "type", "dummy")
 			h.MustRun("ip", "addr", "add", "203.0.113.1/32", "dev", "churn")
 			h.MustRun("ip", "link", "set", "churn", "up")
@@ -109,7 +109,7 @@ var faults = []fault{
 	}},
 	{"namespaces come and go", 0, func(w *world) {
 		h := w.any().host
-		for range 10 {
+		for range 4 {
 			other := h.Start(w.Context(), "unshare", "--net", "sleep", "60")
 			h.MustRun("ip", "link", "add", "churn", "type", "veth", "peer", "name", "churn-there")
 			h.MustRun("ip", "link", "set", "churn", "up")
