@@ -15,7 +15,7 @@ func hostOf(c *config.Config) vrrp.Host {
 		a.Dev = cmp.Or(a.Dev, c.Global.DefaultInterface, "eth0")
 		h.Static.Addrs = append(h.Static.Addrs, addressOf(a))
 	}
-	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters}
+	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters, ByIndex: c.Global.NFTablesByIndex}
 	g := &c.Global
 	h.Process = vrrp.Process{RealTime: g.RealTime, Nice: g.Nice, LockMemory: g.NoSwap, CPUs: g.CPUs}
 	h.Polls, h.QuietIGMP, h.LogUnknown = pollsOf(c), g.QuietIGMP, g.LogUnknownVRIDs

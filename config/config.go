@@ -88,6 +88,7 @@ type Global struct {
 	NFTables         string
 	NFTablesPriority *int32
 	NFTablesCounters bool
+	NFTablesByIndex  bool // nftables_ifindex
 	// RealTime is vrrp_rt_priority, 0 for none; Nice is vrrp_priority, nil for none; NoSwap is vrrp_no_swap, CPUs are
 	// vrrp_cpu_affinity.
 	RealTime int

@@ -323,6 +323,7 @@ func hostGlobals() map[string]setter[Global] {
 		"nftables":             text(func(g *Global) *string { return &g.NFTables }),
 		"nftables_priority":    func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
 		"nftables_counters":    flag(func(g *Global) *bool { return &g.NFTablesCounters }),
+		"nftables_ifindex":     flag(func(g *Global) *bool { return &g.NFTablesByIndex }),
 		"vrrp_rt_priority":     number(func(g *Global) *int { return &g.RealTime }),
 		"vrrp_priority":        func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
 		"vrrp_no_swap":         flag(func(g *Global) *bool { return &g.NoSwap }),

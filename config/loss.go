@@ -29,7 +29,6 @@ var losses = map[string]loss{
 	"vrrp_skip_check_adv_addr": {Note, "the address list is always compared; a difference is told, and rejects nothing", "", false},
 	"dynamic_interfaces":       {Note, "interfaces may always come and go", "", false},
 
-	"nftables_ifindex":        {Note, "addresses are matched whatever the interface", "", false},
 	"vrrp_iptables":           {Note, "traffic is refused by nftables", "use nftables", false},
 	"vrrp_ipsets":             {Note, "traffic is refused by nftables", "use nftables", false},
 	"nftables_ipvs":           {Warning, "each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},

@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,8 +19,9 @@ type firewall struct {
 	mu      sync.Mutex // guards the fields below
 	cleaned bool       // a table that a crash left has been removed
 	table   *nftables.Table
-	sets    [2]*nftables.Set // IPv4's and IPv6's
+	sets    [3]*nftables.Set // of IPv4, of IPv6, and of IPv6 on an interface
 	users   map[netip.Addr]int
+	keys    map[netip.Addr][]byte // in the sets, as they were when they were put there
 }
 
 // Refuse drops what comes for the addresses and what leaves from them. Neighbour discovery goes on.
@@ -29,7 +31,7 @@ func (h *hostNetwork) Refuse(f Firewall, addrs []netip.Addr, on bool) error {
 	defer w.mu.Unlock()
 	var err error
 	if on {
-		err = w.add(f, addrs)
+		err = w.add(f, addrs, h.index)
 	} else {
 		err = w.remove(f, addrs)
 	}
@@ -65,7 +67,7 @@ func (w *firewall) clean(f Firewall) error {
 	return nil
 }
 
-func (w *firewall) add(f Firewall, addrs []netip.Addr) error {
+func (w *firewall) add(f Firewall, addrs []netip.Addr, index func(string) (int, error)) error {
 	if err := w.clean(f); err != nil {
 		return err
 	}
@@ -80,7 +82,14 @@ func (w *firewall) add(f Firewall, addrs []netip.Addr) error {
 			return err
 		}
 	}
-	for i, elements := range elementsOf(addrs, func(a netip.Addr) bool { return w.users[a] == 0 }) {
+	for _, a := range addrs {
+		if w.keys[a] == nil {
+			if w.keys[a], err = f.key(a, index); err != nil {
+				return err
+			}
+		}
+	}
+	for i, elements := range w.elementsOf(addrs, func(a netip.Addr) bool { return w.users[a] == 0 }) {
 		if len(elements) > 0 {
 			if err := c.SetAddElements(w.sets[i], elements); err != nil {
 				return err
@@ -108,10 +117,11 @@ func (w *firewall) remove(f Firewall, addrs []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	lists := elementsOf(addrs, func(a netip.Addr) bool { return w.users[a] == 1 })
+	lists := w.elementsOf(addrs, func(a netip.Addr) bool { return w.users[a] == 1 })
 	for _, a := range addrs {
 		if w.users[a]--; w.users[a] <= 0 {
 			delete(w.users, a)
+			delete(w.keys, a)
 		}
 	}
 	if len(w.users) == 0 {
@@ -136,24 +146,47 @@ func ignore(err, harmless error) error {
 	return err
 }
 
-func elementsOf(addrs []netip.Addr, wanted func(netip.Addr) bool) (lists [2][]nftables.SetElement) {
+// elementsOf are those of each set.
+func (w *firewall) elementsOf(addrs []netip.Addr, wanted func(netip.Addr) bool) (lists [3][]nftables.SetElement) {
 	for _, a := range addrs {
 		i := 0
-		if a.Is6() {
+		switch {
+		case a.Zone() != "":
+			i = 2
+		case a.Is6():
 			i = 1
 		}
 		if wanted(a) {
-			lists[i] = append(lists[i], nftables.SetElement{Key: a.AsSlice()})
+			lists[i] = append(lists[i], nftables.SetElement{Key: w.keys[a]})
 		}
 	}
 	return lists
 }
 
+// key is an address in its set: with a zone, the interface follows.
+func (f *Firewall) key(a netip.Addr, index func(string) (int, error)) ([]byte, error) {
+	switch {
+	case a.Zone() == "":
+		return a.AsSlice(), nil
+	case f.ByIndex:
+		i, err := index(a.Zone())
+		return binary.NativeEndian.AppendUint32(a.AsSlice(), uint32(i)), err
+	}
+	name := make([]byte, unix.IFNAMSIZ)
+	copy(name, a.Zone())
+	return append(a.AsSlice(), name...), nil
+}
+
 func (w *firewall) build(c *nftables.Conn, f Firewall) error {
-	w.users = make(map[netip.Addr]int)
+	w.users, w.keys = make(map[netip.Addr]int), make(map[netip.Addr][]byte)
 	w.table = c.AddTable(&nftables.Table{Name: f.table(), Family: nftables.TableFamilyINet})
 	w.sets[0] = &nftables.Set{Table: w.table, Name: "vips", KeyType: nftables.TypeIPAddr}
 	w.sets[1] = &nftables.Set{Table: w.table, Name: "vips6", KeyType: nftables.TypeIP6Addr}
+	place := nftables.TypeIFName
+	if f.ByIndex {
+		place = nftables.TypeIFIndex
+	}
+	w.sets[2] = &nftables.Set{Table: w.table, Name: "vips_link_local", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIP6Addr, place)}
 	for _, s := range w.sets {
 		if err := c.AddSet(s, nil); err != nil {
 			return err
@@ -166,7 +199,7 @@ func (w *firewall) build(c *nftables.Conn, f Firewall) error {
 			c.AddRule(&nftables.Rule{Table: w.table, Chain: chain, Exprs: neighbourDiscovery(solicitation)})
 		}
 		for i := range w.sets {
-			c.AddRule(&nftables.Rule{Table: w.table, Chain: chain, Exprs: w.drop(i, name == "in", f.Counters)})
+			c.AddRule(&nftables.Rule{Table: w.table, Chain: chain, Exprs: w.drop(f, i, name == "in")})
 		}
 	}
 	return nil
@@ -184,9 +217,9 @@ func neighbourDiscovery(kind byte) []expr.Any {
 }
 
 // drop drops what is for an address of the set, or from it.
-func (w *firewall) drop(i int, destination, counted bool) []expr.Any {
+func (w *firewall) drop(f Firewall, i int, destination bool) []expr.Any {
 	family, offset, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(4)
-	if i == 1 {
+	if i > 0 {
 		family, offset, size = unix.NFPROTO_IPV6, 8, 16
 	}
 	if destination {
@@ -196,10 +229,26 @@ func (w *firewall) drop(i int, destination, counted bool) []expr.Any {
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size},
-		&expr.Lookup{SourceRegister: 1, SetName: w.sets[i].Name, SetID: w.sets[i].ID},
 	}
-	if counted {
+	if i == 2 {
+		e = append(e, &expr.Meta{Key: f.interfaceKey(destination), Register: 2})
+	}
+	e = append(e, &expr.Lookup{SourceRegister: 1, SetName: w.sets[i].Name, SetID: w.sets[i].ID})
+	if f.Counters {
 		e = append(e, &expr.Counter{})
 	}
 	return append(e, &expr.Verdict{Kind: expr.VerdictDrop})
+}
+
+// interfaceKey is what a packet's interface goes by.
+func (f *Firewall) interfaceKey(in bool) expr.MetaKey {
+	switch {
+	case f.ByIndex && in:
+		return expr.MetaKeyIIF
+	case f.ByIndex:
+		return expr.MetaKeyOIF
+	case in:
+		return expr.MetaKeyIIFNAME
+	}
+	return expr.MetaKeyOIFNAME
 }

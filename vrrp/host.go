@@ -55,6 +55,9 @@ type Firewall struct {
 	Priority *int32
 	// Counters counts what is dropped.
 	Counters bool
+	// ByIndex has link-local addresses, which count on their interface only, go by its index rather than its name: that is faster,
+	// and outlives a new name, but not a new interface of the same name.
+	ByIndex bool
 }
 
 // Pacing is the least time between two announcements on some interfaces taken together. 0 means no gap.

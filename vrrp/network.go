@@ -35,7 +35,7 @@ type Network interface {
 	Carrier(name, how string) (up bool, err error)
 	// QuietIGMP says whether the host keeps to itself which groups of the link it is in. Each true is undone by one false.
 	QuietIGMP(on bool) error
-	// Refuse says whether the host refuses traffic for and from addresses that it has. Each true is undone by one false.
+	// Refuse says whether the host refuses traffic for and from addresses that it has, of one with a zone on that interface only. Each true is undone by one false.
 	Refuse(f Firewall, addrs []netip.Addr, on bool) error
 	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
 	// advertisement.

@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -289,7 +290,11 @@ func (x *runner) refused(addrs []Address) (list []netip.Addr) {
 		return nil
 	}
 	for _, a := range addrs {
-		list = append(list, a.Addr())
+		addr := a.Addr()
+		if addr.Is6() && addr.IsLinkLocalUnicast() { // another interface may have the same one
+			addr = addr.WithZone(cmp.Or(a.Interface, x.device))
+		}
+		list = append(list, addr)
 	}
 	return list
 }
