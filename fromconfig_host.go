@@ -17,7 +17,7 @@ func hostOf(c *config.Config) vrrp.Host {
 	}
 	h.Firewall = vrrp.Firewall{Table: c.Global.NFTables, Priority: c.Global.NFTablesPriority, Counters: c.Global.NFTablesCounters, ByIndex: c.Global.NFTablesByIndex}
 	g := &c.Global
-	h.Process = vrrp.Process{RealTime: g.RealTime, Nice: g.Nice, LockMemory: g.NoSwap, CPUs: g.CPUs}
+	h.Process = vrrp.Process{RealTime: g.RealTime, AutoRealTime: g.MaxAutoPriority, AutoDelay: g.MinAutoPriorityDelay, Nice: g.Nice, LockMemory: g.NoSwap, CPUs: g.CPUs}
 	h.Polls, h.QuietIGMP, h.LogUnknown = pollsOf(c), g.QuietIGMP, g.LogUnknownVRIDs
 	h.Static.Routes, h.Static.Rules = textsOf(c.StaticRoutes), textsOf(c.StaticRules)
 	if g.GARPInterval > 0 || g.GNAInterval > 0 {

@@ -15,6 +15,10 @@ func extra(s *holdfast.Spec) any {
 	return []any{s.Instances[0].Announce.Extra, s.Instances[0].Announce.ExtraAll}
 }
 
+func process(s *holdfast.Spec) any { return s.Host.Process }
+
+func buffer(s *holdfast.Spec) any { return s.Instances[0].ReceiveBuffer }
+
 func polls(s *holdfast.Spec) any { return s.Host.Polls }
 
 // TestFromConfigVRF: an instance without an interface is on the VRF.
@@ -39,6 +43,13 @@ func TestFromConfigHost(t *testing.T) {
 		{"vrrp_garp_extra_if 60", "garp_extra_if all 10", extra, []any{10 * time.Second, true}},
 		{"vrrp_vmac_garp_intvl all 60", "vmac_garp_intvl 0", extra, []any{time.Duration(0), false}},
 		{"log_unknown_vrids\ndisable_local_igmp", "", func(s *holdfast.Spec) any { return []bool{s.Host.LogUnknown, s.Host.QuietIGMP} }, []bool{true, true}},
+		{"nftables_ifindex\nnftables own", "", func(s *holdfast.Spec) any { return s.Host.Firewall }, vrrp.Firewall{Table: "own", ByIndex: true}},
+		{"max_auto_priority\nmin_auto_priority_delay 250000", "", process, vrrp.Process{AutoRealTime: 99, AutoDelay: 250 * time.Millisecond}},
+		{"max_auto_priority 7", "", process, vrrp.Process{AutoRealTime: 7}},
+		{"max_auto_priority -1", "", process, vrrp.Process{}},
+		{"vrrp_rx_bufs_policy 70000", "", buffer, 70000},
+		{"vrrp_rx_bufs_policy ADVERT\nvrrp_rx_bufs_multiplier 5", "", buffer, 0},
+		{"vrrp_rx_bufs_policy 70000", "kernel_rx_buf_size 9000", buffer, 9000},
 		{"", "linkbeat_use_polling", polls, []vrrp.LinkPoll{{Interface: "eth0"}}},
 		{"}\nlinkbeat_use_polling\nlinkbeat_interfaces {\neth1 MII\neth2\n", "track_interface {\neth3\neth1\n}", polls,
 			[]vrrp.LinkPoll{{Interface: "eth1", How: "MII"}, {Interface: "eth2"}, {Interface: "eth0"}, {Interface: "eth3"}}},

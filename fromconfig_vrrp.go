@@ -50,7 +50,7 @@ func instanceOf(v *config.VRRPInstance, g *config.Global) (vrrp.Instance, error)
 			list[i].VMAC = list[i].Interface != "" && (list[i].VMAC || v.VMACAddr)
 		}
 	}
-	in.TTL, in.TrackSource, in.IgnoreLink, in.ReceiveBuffer = uint8(v.UnicastTTL), v.TrackSource, v.IgnoreLink, v.ReceiveBuffer
+	in.TTL, in.TrackSource, in.IgnoreLink, in.ReceiveBuffer = uint8(v.UnicastTTL), v.TrackSource, v.IgnoreLink, cmp.Or(v.ReceiveBuffer, g.ReceiveBuffer)
 	if v.FaultNoPeer && len(v.UnicastPeers) == 0 {
 		in.Fault = "no unicast_peer"
 	}

@@ -99,6 +99,11 @@ type Global struct {
 	ExtraGARP ExtraGARP
 	// LogUnknownVRIDs is log_unknown_vrids, QuietIGMP disable_local_igmp.
 	LogUnknownVRIDs, QuietIGMP bool
+	// MaxAutoPriority is max_auto_priority, 0 for never; MinAutoPriorityDelay is min_auto_priority_delay, 0 for a second.
+	MaxAutoPriority      int
+	MinAutoPriorityDelay time.Duration
+	// ReceiveBuffer is the number of vrrp_rx_bufs_policy, 0 for none: what instances without kernel_rx_buf_size have.
+	ReceiveBuffer int
 	// DefaultInterface is that of static addresses without dev. Empty means eth0.
 	DefaultInterface string
 

@@ -198,6 +198,20 @@ func (d *decoder) validateIPVLAN(v *VRRPInstance) {
 	}
 }
 
+// decodeBuffers reads MTU, ADVERT or a number of bytes, which is what counts if there is one.
+func decodeBuffers(d *decoder, n *Node, g *Global) {
+	for _, w := range n.Values() {
+		if w.Text == "MTU" || w.Text == "ADVERT" {
+			continue // what there is without has more room
+		}
+		if !digitsOnly(w.Text) {
+			d.bad(w, "MTU, ADVERT or a number of bytes")
+		} else if bytes, ok := d.integer(w, 0, 1<<31-1); ok {
+			g.ReceiveBuffer = int(bytes)
+		}
+	}
+}
+
 func decodeCPUs(d *decoder, n *Node, g *Global) {
 	for _, w := range n.Values() {
 		if cpu, ok := d.integer(w, 0, 1023); ok {
@@ -325,10 +339,20 @@ func hostGlobals() map[string]setter[Global] {
 		"nftables_counters":    flag(func(g *Global) *bool { return &g.NFTablesCounters }),
 		"nftables_ifindex":     flag(func(g *Global) *bool { return &g.NFTablesByIndex }),
 		"vrrp_rt_priority":     number(func(g *Global) *int { return &g.RealTime }),
-		"vrrp_priority":        func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
-		"vrrp_no_swap":         flag(func(g *Global) *bool { return &g.NoSwap }),
-		"vrrp_cpu_affinity":    decodeCPUs,
-		"default_interface":    text(func(g *Global) *string { return &g.DefaultInterface }),
+		"max_auto_priority": func(d *decoder, _ *Node, g *Global) {
+			g.MaxAutoPriority = max(int(d.v.number), 0)
+			if !d.v.set {
+				g.MaxAutoPriority = 99
+			}
+		},
+		"min_auto_priority_delay": func(d *decoder, _ *Node, g *Global) {
+			g.MinAutoPriorityDelay = time.Duration(d.v.number) * time.Microsecond
+		},
+		"vrrp_rx_bufs_policy": decodeBuffers,
+		"vrrp_priority":       func(d *decoder, _ *Node, g *Global) { g.Nice = new(int(d.v.number)) },
+		"vrrp_no_swap":        flag(func(g *Global) *bool { return &g.NoSwap }),
+		"vrrp_cpu_affinity":   decodeCPUs,
+		"default_interface":   text(func(g *Global) *string { return &g.DefaultInterface }),
 	}
 }
 

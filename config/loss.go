@@ -32,7 +32,6 @@ var losses = map[string]loss{
 	"vrrp_iptables":           {Note, "traffic is refused by nftables", "use nftables", false},
 	"vrrp_ipsets":             {Note, "traffic is refused by nftables", "use nftables", false},
 	"nftables_ipvs":           {Warning, "each address of a group is an entry of its own, and persistence is within one", "use a fwmark service and a rule that sets the mark", false},
-	"vrrp_rx_bufs_policy":     {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
 	"vrrp_rx_bufs_multiplier": {Note, "buffers have room for a burst of all instances", "use kernel_rx_buf_size", false},
 	"debug":                   {Note, "keepalived does nothing by it either", "", false},
 }
@@ -71,8 +70,6 @@ var reasons = []struct{ part, why string }{
 	{"regex_stack", "there is no stack to size"},
 	{"_rlimit_rt", "real-time processor time is not limited"},
 	{"_rt_priority", "there is one process, which vrrp_rt_priority is for"},
-	{"_auto_priority", "a scheduling class is given by vrrp_rt_priority; how late timers are is in the status"},
-	{"_priority_delay", "a scheduling class is given by vrrp_rt_priority"},
 	{"_cpu_affinity", "there is one process, which vrrp_cpu_affinity is for"},
 	{"_no_swap", "there is one process, which vrrp_no_swap is for"},
 	{"process_name", "there is one process, and it is called as it was started"},
@@ -88,7 +85,6 @@ var reasons = []struct{ part, why string }{
 	{"include_check", "a missing include is always told"},
 	{"checker_priority", "there is one process, which vrrp_priority is for"},
 	{"bfd_priority", "there is one process, which vrrp_priority is for"},
-	{"_rx_bufs", "buffers have room for a burst of all instances; kernel_rx_buf_size is for another size"},
 }
 
 // keepalivedOnly is why a keyword is about something that only keepalived has.

@@ -13,8 +13,8 @@ func init() {
 	specials = map[string]func(*decoder, *Node){
 		"lb_kind": checkMethod, "lvs_method": checkMethod, "sorry_server_lvs_method": checkMethod,
 		"weight": checkWeight, "init_file": checkInitFile, "digest": checkDigest, "status_code": func(d *decoder, n *Node) { d.statusCodes(n) },
-		"name":        checkDomain,
-		"smtp_server": checkHostPort, "vrrp_rx_bufs_policy": checkBufferPolicy,
+		"name":              checkDomain,
+		"smtp_server":       checkHostPort,
 		"vrrp_mcast_group4": checkGroup, "vrrp_mcast_group6": checkGroup,
 		"key": checkKey,
 	}
@@ -160,12 +160,6 @@ func checkDomain(d *decoder, n *Node) {
 func checkHostPort(d *decoder, n *Node) {
 	if len(n.Values()) > 1 {
 		d.integer(n.Words[2], 1, 65535)
-	}
-}
-
-func checkBufferPolicy(d *decoder, n *Node) {
-	if w := n.Words[1]; w.Text != "MTU" && w.Text != "ADVERT" && !digitsOnly(w.Text) {
-		d.bad(w, "MTU, ADVERT or a number of bytes")
 	}
 }
 

@@ -39,6 +39,11 @@ type Host struct {
 type Process struct {
 	// RealTime is a priority of SCHED_RR, 1 to 99: the process goes before all ordinary ones. 0 means ordinary scheduling.
 	RealTime int
+	// AutoRealTime is the real-time priority that the Router may give the process by itself, 1 to 99: when a timer was late by
+	// AutoDelay or more, it is raised by one, from ordinary scheduling to 1 and so on, and stays so. Of AutoRealTime 0 means never,
+	// of AutoDelay a second.
+	AutoRealTime int
+	AutoDelay    time.Duration
 	// Nice is the nice value, -20 to 19. Nil leaves it as it is.
 	Nice *int
 	// LockMemory keeps its memory from being swapped out.
@@ -116,6 +121,9 @@ func (h *Host) Validate() error {
 		} else if err := a.check(); err != nil {
 			bad("%w", err)
 		}
+	}
+	if p := h.Process; p.AutoRealTime < 0 || p.AutoRealTime > 99 || p.AutoDelay < 0 {
+		bad("automatic real-time priority %d after %v: it must be 0 to 99, and the time not negative", p.AutoRealTime, p.AutoDelay)
 	}
 	if p := h.Process; p.RealTime < 0 || p.RealTime > 99 || p.Nice != nil && (*p.Nice < -20 || *p.Nice > 19) {
 		bad("real-time priority %d, which is 0 to 99, or a nice value that is not -20 to 19", p.RealTime)

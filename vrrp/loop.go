@@ -72,7 +72,9 @@ func (r *Router) expire(now time.Time) {
 			r.drain(now, x.port)
 			continue // it may have moved
 		}
-		r.onTimer(time.Duration(at - x.wakeAt))
+		late := time.Duration(at - x.wakeAt)
+		r.onTimer(late)
+		r.heldUp(now, late)
 		r.step(now, x, Timeout{})
 		if due, ok := x.machine.Deadline(); ok && r.instantOf(due) <= at {
 			return // it is due again at once: others first

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/holdfast-lb/holdfast/internal/sched"
 )
 
 // Options of a [Router]. The zero value is usable.
@@ -107,6 +105,7 @@ type Router struct {
 	judged    []heard   // claims being told
 	at        time.Time // of the step
 	do        func(*Machine, Action)
+	urgency   urgency
 }
 
 // NewRouter makes a Router without instances. It starts nothing.
@@ -340,9 +339,7 @@ func (r *Router) start() error {
 	r.locked(func(now time.Time) {
 		r.sockets = sockets
 		r.running, r.started = true, now
-		if err := sched.Apply(sched.Options(r.host.Process)); err != nil {
-			r.log.Error("scheduling of the process", "error", err)
-		}
+		r.takePlace(r.host.Process.RealTime)
 		if r.host.QuietIGMP {
 			r.quietIGMP(true)
 		}
