@@ -112,7 +112,7 @@ func init() { // the tables refer to each other
 	setDecoded("vrrp_track_file", fileKeywords)
 	setDecoded("vrrp_track_process", processKeywords)
 	setDecoded("SSL", sslKeywords)
-	setDecoded("global_defs", globalKeywords, "dynamic_interfaces")
+	setDecoded("global_defs", globalKeywords, "dynamic_interfaces", "vrrp_iptables")
 	setDecoded("vrrp_instance", instanceKeywords)
 	setDecoded("vrrp_instance/authentication", authKeywords)
 	setDecoded("vrrp_instance/auth_hmac", hmacKeywords)

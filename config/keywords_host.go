@@ -212,6 +212,18 @@ func decodeBuffers(d *decoder, n *Node, g *Global) {
 	}
 }
 
+// decodeIPTables tells of rules that are not where a file wants them. What refuses traffic is nftables in any case.
+func decodeIPTables(d *decoder, n *Node, _ *Global) {
+	words := n.Values()
+	if len(words) > 1 && words[0].Text == words[1].Text {
+		d.errorf(words[1].Pos, "bad-value", "", "vrrp_iptables: the chain of what leaves is that of what comes")
+	}
+	if len(words) > 0 && words[0].Text != "INPUT" {
+		d.warnf(n.Pos, "iptables-chain", "say nftables, and give its chains their place by nftables_priority",
+			"vrrp_iptables: nothing is put into the chain %s: traffic is refused by a table of nftables, before the chains of iptables unless nftables_priority says otherwise", words[0].Text)
+	}
+}
+
 func decodeCPUs(d *decoder, n *Node, g *Global) {
 	for _, w := range n.Values() {
 		if cpu, ok := d.integer(w, 0, 1023); ok {
@@ -313,6 +325,33 @@ func decodeTrackGroup(d *decoder, n *Node, c *Config) {
 	c.TrackGroups = append(c.TrackGroups, g)
 }
 
+// validateTrackGroups finds names that nothing has.
+func (d *decoder) validateTrackGroups() {
+	groups := make(map[string]bool)
+	for _, g := range d.cfg.TrackGroups {
+		if groups[g.Name] {
+			d.errorf(g.Pos, "duplicate-name", "rename one", "track_group %s exists already", g.Name)
+		}
+		groups[g.Name] = true
+		for _, m := range g.Members {
+			if !d.hasInstance(m.Text) {
+				d.warnf(m.Pos, "unknown-instance", "", "track_group %s: there is no vrrp_instance %s", g.Name, quoted(m.Text))
+			}
+		}
+	}
+	named := func(pos Pos, name string) {
+		if name != "" && !groups[name] {
+			d.warnf(pos, "unknown-group", "define it", "there is no track_group %s", quoted(name))
+		}
+	}
+	for _, a := range d.cfg.StaticAddresses {
+		named(a.Pos, a.TrackGroup)
+	}
+	for _, e := range slices.Concat(d.cfg.StaticRoutes, d.cfg.StaticRules) {
+		named(e.Pos, e.TrackGroup)
+	}
+}
+
 func groupMembers(_ *decoder, n *Node, g *TrackGroup) {
 	for e := range n.entries() {
 		g.Members = append(g.Members, e.Words...)
@@ -337,6 +376,7 @@ func hostGlobals() map[string]setter[Global] {
 		"nftables":             text(func(g *Global) *string { return &g.NFTables }),
 		"nftables_priority":    func(d *decoder, _ *Node, g *Global) { g.NFTablesPriority = new(int32(d.v.number)) },
 		"nftables_counters":    flag(func(g *Global) *bool { return &g.NFTablesCounters }),
+		"vrrp_iptables":        decodeIPTables,
 		"nftables_ifindex":     flag(func(g *Global) *bool { return &g.NFTablesByIndex }),
 		"vrrp_rt_priority":     number(func(g *Global) *int { return &g.RealTime }),
 		"max_auto_priority": func(d *decoder, _ *Node, g *Global) {

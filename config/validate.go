@@ -11,6 +11,7 @@ import (
 func (d *decoder) validate() {
 	d.validateInstances()
 	d.validateGroups()
+	d.validateTrackGroups()
 	d.validateScripts()
 	d.validateWebhooks()
 	type serviceKey struct {
