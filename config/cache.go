@@ -201,6 +201,16 @@ func keptAt(kept []*served, i int) *served {
 	return nil
 }
 
+// saidIn counts what was said in a phase of those that are complete.
+func saidIn(kept []*served, p phase) (n int) {
+	for _, s := range kept {
+		if s != nil && s.old {
+			n += len(s.said[p])
+		}
+	}
+	return n
+}
+
 // eachServer looks at every virtual server in a phase. Those that are complete are left alone: what was said of them is said
 // again.
 func eachServer(c *Config, kept []*served, p phase, said *Diagnostics, look func(*VirtualServer)) {

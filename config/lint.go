@@ -29,7 +29,7 @@ func Rules() []Rule { return append([]Rule(nil), lintRules...) }
 func Lint(c *Config) Diagnostics { return lint(c, nil) }
 
 func lint(c *Config, kept []*served) Diagnostics {
-	l := &linter{cfg: c, vips: make(map[netip.Addr]bool), diags: make(Diagnostics, 0, len(c.VirtualServers))}
+	l := &linter{cfg: c, vips: make(map[netip.Addr]bool), diags: make(Diagnostics, 0, max(len(c.VirtualServers), saidIn(kept, phaseLint)))}
 	for _, v := range c.Instances {
 		for _, a := range v.held() {
 			l.vips[a.Prefix.Addr()] = true
