@@ -154,20 +154,27 @@ func (r *Router) judge(now time.Time) {
 	}
 }
 
-// defend announces one address again.
+// defend announces one address again, when its interface's pace allows.
 func (r *Router) defend(x *runner, addr netip.Addr) {
 	for _, a := range x.placed(x.in.held()) {
-		if a.Addr() != addr {
-			continue
+		if a.Addr() == addr {
+			term, l := x.term.Load(), x.home
+			r.after(l, func() { r.defendNow(x, term, l, a) })
 		}
-		term := x.term.Load()
-		r.after(x.home, func() {
-			if x.term.Load() != term {
-				return // it was given up meanwhile
-			}
-			if err := r.net.Announce(a.Interface, []netip.Addr{addr}); err != nil {
-				r.log.Debug("announce", "interface", a.Interface, "error", err)
-			}
-		})
+	}
+}
+
+func (r *Router) defendNow(x *runner, term uint64, l *link, a Address) {
+	if x.term.Load() != term {
+		return // it was given up meanwhile
+	}
+	if p := r.paces.of(a.Interface); p.gap(a.Addr().Is6()) > 0 {
+		if wait := p.reserve(time.Now(), a.Addr().Is6()); wait > 0 {
+			time.AfterFunc(wait, func() { l.work.add(func() { r.defendNow(x, term, l, a) }) })
+			return
+		}
+	}
+	if err := r.net.Announce(a.Interface, []netip.Addr{a.Addr()}); err != nil {
+		r.log.Debug("announce", "interface", a.Interface, "error", err)
 	}
 }

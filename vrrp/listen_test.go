@@ -147,6 +147,52 @@ func announcements(lan *vrrptest.LAN, host, addr string) []string {
 	return slices.DeleteFunc(lan.Trace(), func(line string) bool { return line != host+" announce "+addr })
 }
 
+// TestDefencesArePaced: with a least gap between announcements, those against claims keep it too; and what was given up meanwhile is not
+// announced any more.
+func TestDefencesArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		in := instance(200)
+		in.Announce.Rounds, in.Announce.Delay = -1, -1
+		in.Excluded = vrrp.MustAddresses("10.0.0.101", "10.0.0.102", "10.0.0.103", "10.0.0.104")
+		r := vrrp.NewRouter(vrrp.Options{Network: lan.Host("10.0.0.1")})
+		if err := errors.Join(r.SetHost(vrrp.Host{Pacing: []vrrp.Pacing{{ARP: time.Second}}}), r.Set([]vrrp.Instance{in})); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		for i := range 5 {
+			lan.Claim(netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}), [6]byte{2, 0, 0, 0xbe, 0xef, 1})
+		}
+		said := func() (n int) {
+			for _, line := range lan.Trace() {
+				if strings.Contains(line, " announce ") {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(1600 * time.Millisecond)
+		for want := range 3 {
+			if got := said(); got != want+1 {
+				t.Errorf("%d s later %d were defended, want %d", want, got, want+1)
+			}
+			time.Sleep(time.Second)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		before := said()
+		time.Sleep(10 * time.Second)
+		if said() != before {
+			t.Error("they are defended after the end")
+		}
+	})
+}
+
 // TestListeningFollows: an ear is opened anew when there are other addresses or another link, closed when nobody needs it, and left
 // alone when something else changes.
 func TestListeningFollows(t *testing.T) {
