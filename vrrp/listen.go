@@ -107,7 +107,7 @@ const retryListen = 10 * time.Second
 
 func (r *Router) openEar(e *ear, addrs []netip.Addr) {
 	name := e.link.name
-	c, err := r.net.Listen(name, addrs, func(addr netip.Addr, mac [6]byte) { r.hearClaim(heard{name, Claimed{addr, mac}}) })
+	c, err := r.net.HearClaims(name, addrs, func(addr netip.Addr, mac [6]byte) { r.hearClaim(heard{name, Claimed{addr, mac}}) })
 	if err != nil {
 		r.log.Debug("claims of our addresses are not heard", "interface", name, "error", err)
 	}

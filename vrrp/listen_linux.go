@@ -16,9 +16,9 @@ import (
 	"github.com/holdfast-lb/holdfast/internal/rtnl"
 )
 
-// Listen opens a packet socket for each family. Both are of one protocol, so that they hear nothing that this host sends and cost
+// HearClaims opens a packet socket for each family. Both are of one protocol, so that they hear nothing that this host sends and cost
 // nothing for other traffic, and the kernel drops for them whatever is not about the addresses.
-func (h *hostNetwork) Listen(name string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error) {
+func (h *hostNetwork) HearClaims(name string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error) {
 	l, err := h.find(name)
 	if err != nil {
 		return nil, err

@@ -20,21 +20,21 @@ import (
 // listening is a host that remembers what was listened to.
 type listening struct {
 	*vrrptest.Host
-	err error // of Listen
+	err error // of HearClaims
 
 	mu     sync.Mutex // guards the fields below
 	opened []string
 	open   int
 }
 
-func (l *listening) Listen(name string, addrs []netip.Addr, heard func(netip.Addr, [6]byte)) (io.Closer, error) {
+func (l *listening) HearClaims(name string, addrs []netip.Addr, heard func(netip.Addr, [6]byte)) (io.Closer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = append(l.opened, fmt.Sprintf("%s %v", name, addrs))
 	if l.err != nil {
 		return nil, l.err
 	}
-	c, err := l.Host.Listen(name, addrs, heard)
+	c, err := l.Host.HearClaims(name, addrs, heard)
 	l.open++
 	return closer(func() error {
 		l.mu.Lock()

@@ -40,10 +40,10 @@ type Network interface {
 	// Announce tells the link once that each of the addresses is here: gratuitous ARP, or an unsolicited neighbour
 	// advertisement.
 	Announce(name string, addrs []netip.Addr) error
-	// Listen calls heard when somebody else on the link says that one of the addresses is at a MAC address, which is none of this
-	// host's: by ARP, or by a neighbour advertisement. It returns at once; the Closer ends it, and waits for heard to return, which
-	// does so at once. Of what comes too fast some may be left out. Where nothing can be heard the Closer may be nil.
-	Listen(name string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error)
+	// HearClaims calls heard when somebody else on the link says that one of the addresses is at a MAC address, which is none of this
+	// host's: by ARP, or by a neighbour advertisement. It returns at once, as heard does; the Closer ends it. Of what comes too fast
+	// some may be left out. Where nothing can be heard the Closer may be nil.
+	HearClaims(name string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error)
 }
 
 // Change tells what may have changed. The zero Change means anything.

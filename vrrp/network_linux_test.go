@@ -56,8 +56,8 @@ func (h inHost) Refuse(f vrrp.Firewall, addrs []netip.Addr, on bool) error {
 func (h inHost) Announce(name string, a []netip.Addr) error {
 	return h.host.Do(func() error { return h.Network.Announce(name, a) })
 }
-func (h inHost) Listen(name string, addrs []netip.Addr, heard func(netip.Addr, [6]byte)) (c io.Closer, err error) {
-	err = h.host.Do(func() error { c, err = h.Network.Listen(name, addrs, heard); return err })
+func (h inHost) HearClaims(name string, addrs []netip.Addr, heard func(netip.Addr, [6]byte)) (c io.Closer, err error) {
+	err = h.host.Do(func() error { c, err = h.Network.HearClaims(name, addrs, heard); return err })
 	return c, err
 }
 func (h inHost) Watch(ctx context.Context, changed func(vrrp.Change)) error {

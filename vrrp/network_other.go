@@ -31,6 +31,6 @@ func (hostNetwork) Carrier(string, string) (bool, error)      { return false, un
 func (hostNetwork) QuietIGMP(bool) error                      { return unsupported() }
 func (hostNetwork) Refuse(Firewall, []netip.Addr, bool) error { return unsupported() }
 func (hostNetwork) Announce(string, []netip.Addr) error       { return unsupported() }
-func (hostNetwork) Listen(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {
+func (hostNetwork) HearClaims(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {
 	return nil, unsupported()
 }

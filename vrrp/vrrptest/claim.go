@@ -26,8 +26,8 @@ type listener struct {
 	heard func(addr netip.Addr, mac [6]byte)
 }
 
-// Listen implements [vrrp.Network].
-func (h *Host) Listen(_ string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error) {
+// HearClaims implements [vrrp.Network].
+func (h *Host) HearClaims(_ string, addrs []netip.Addr, heard func(addr netip.Addr, mac [6]byte)) (io.Closer, error) {
 	l := &listener{host: h, addrs: slices.Clone(addrs), heard: heard}
 	h.set(func() { h.listeners = append(h.listeners, l) })
 	return l, nil
