@@ -39,9 +39,10 @@ var silent = map[string]string{
 	`unicast_ttl without unicast peers`:                   "0 is what it is without",
 	`has empty label`:                                     "2.2.7 takes a label of one character for none",
 	`IPv4 ipvlan requires a source`:                       "it has the interface's",
-	`deprecated`:                                          "works, and will",
-	`VMAC interface name already specified`:               "the last one counts, as for other words",
-	`Please replace 'vrrp_iptables`:                       "traffic is refused by nftables anyway",
+	`promote_secondaries is automatically set`:            "that is as it asks",
+	`deprecated`:                            "works, and will",
+	`VMAC interface name already specified`: "the last one counts, as for other words",
+	`Please replace 'vrrp_iptables`:         "traffic is refused by nftables anyway",
 }
 
 // stricter are errors of ours in what keepalived takes without a word, with the reason.
