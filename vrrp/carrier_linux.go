@@ -63,8 +63,8 @@ func interfaceIoctl[T any](fd int, request uintptr, name string, data *T) error 
 	return nil
 }
 
-// miiData is struct mii_ioctl_data of linux/mii.h.
-type miiData struct{ phy, register, in, out uint16 }
+// miiData is struct mii_ioctl_data of linux/mii.h: the transceiver, its register, what is written and what is read.
+type miiData [4]uint16
 
 // Of linux/mii.h: the status register, and that it has a link.
 const (
@@ -79,12 +79,12 @@ func miiCarrier(fd int, name string) (bool, error) {
 		return false, err
 	}
 	for range 2 {
-		d.register = miiStatus
+		d[1] = miiStatus
 		if err := interfaceIoctl(fd, unix.SIOCGMIIREG, name, &d); err != nil {
 			return false, err
 		}
 	}
-	return d.out&miiLink != 0, nil
+	return d[3]&miiLink != 0, nil
 }
 
 // ethtoolCarrier is what ethtool(8) calls link detected. The argument is struct ethtool_value of linux/ethtool.h.
