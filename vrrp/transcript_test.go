@@ -123,6 +123,7 @@ func play(t *testing.T, script string) string {
 //	cut NAME, restore NAME            its cable, without its noticing; down and up with
 //	track NAME N, fault NAME WORD     what the host's own health adds to the priority; WORD none ends the fault
 //	take NAME ADDRESS                 someone takes an address off
+//	claim ADDRESS                     a stranger on the LAN says that it has the address
 //	advance DURATION, holders ADDRESS, status
 func (s *story) do(words []string) []string {
 	var a *actor
@@ -158,6 +159,8 @@ func (s *story) do(words []string) []string {
 		a.r.SetTracking(a.in[0].Name, vrrp.Tracking{Fault: words[2] != "none", Reason: words[2]})
 	case "take":
 		a.host.Take(netip.MustParsePrefix(words[2]))
+	case "claim":
+		s.lan.Claim(netip.MustParseAddr(words[1]), [6]byte{2, 0, 0, 0xbe, 0xef, 1})
 	case "advance":
 		d, err := time.ParseDuration(words[1])
 		s.must(err)
