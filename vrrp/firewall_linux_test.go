@@ -36,7 +36,7 @@ func TestNetNoAccept(t *testing.T) {
 			eventually(t, 5*time.Second, "the last address is held", func() bool { return on(h, "eth0", "fe80::100") })
 			h.MustRun("ip", "addr", "add", "fe80::100/64", "dev", "eth1", "nodad")
 			for _, addr := range []string{vip, "2001:db8::100", "fe80::100%eth0"} {
-				if out, err := client.Run(t.Context(), "ping", "-c1", "-W1", addr); err == nil {
+				if out, err := client.Run(t.Context(), "ping", "-c1", "-W0.3", addr); err == nil {
 					t.Errorf("%s answers: %s", addr, out)
 				}
 				addr, _, _ := strings.Cut(addr, "%")

@@ -23,7 +23,8 @@ type Network interface {
 	Hold(name string, h Holdings) error
 	// Release undoes Hold. What is not there is no error.
 	Release(name string, h Holdings) error
-	// MakeLink makes a virtual link on top of another one, or takes over the one of that name that fits. It comes up by itself.
+	// MakeLink makes a virtual link on top of another one, or takes over the one of that name that fits. It comes up by itself,
+	// in the VRF of the one below.
 	// What it has already is no error. RemoveLink removes one that MakeLink has made, with what was changed for it.
 	MakeLink(v VirtualLink) error
 	RemoveLink(name string) error

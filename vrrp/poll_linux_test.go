@@ -203,3 +203,27 @@ func TestKernelVRF(t *testing.T) {
 	stopA()
 	stopB()
 }
+
+// TestKernelVMACInVRF: a link with a virtual MAC address is in the VRF of its interface, where clients reach the address.
+func TestKernelVMACInVRF(t *testing.T) {
+	if !lab.Kernel(t) {
+		return
+	}
+	n := lab.New(t)
+	h, client := n.Host("a", "10.0.0.1/24"), n.Host("c", "10.0.0.9/24")
+	h.MustRun("ip", "link", "add", "blue", "type", "vrf", "table", "10")
+	h.MustRun("ip", "link", "set", "blue", "up")
+	h.MustRun("ip", "link", "set", "eth0", "master", "blue")
+	in := instance(200)
+	in.Interval, in.VMAC.Use, in.Addrs = 50*time.Millisecond, true, vrrp.MustAddresses(vip+"/24")
+	_, stop := runInHost(t, h, in)
+	eventually(t, 20*time.Second, "the address is held", func() bool { return on(h, "vrrp.51", vip) })
+	if out := h.MustRun("ip", "link", "show", "vrrp.51"); !strings.Contains(out, "master blue") {
+		t.Errorf("it is not in the VRF: %s", out)
+	}
+	eventually(t, 20*time.Second, "the client reaches the address", func() bool {
+		_, err := client.Run(t.Context(), "ping", "-c1", "-W1", vip)
+		return err == nil
+	})
+	stop()
+}

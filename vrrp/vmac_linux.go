@@ -45,6 +45,9 @@ func (h *hostNetwork) virtualLink(v VirtualLink, parent rtnl.Link) error {
 	if v.Group != 0 {
 		requests = append(requests, rtnl.SetGroup(index, v.Group))
 	}
+	if vrf, ok := h.mirror.Index(parent.Master); ok && vrf.Kind == "vrf" { // else its addresses would be outside
+		requests = append(requests, rtnl.SetMaster(index, vrf.Index))
+	}
 	if err := h.orders(append(requests, rtnl.SetUp(index))...); err != nil || !v.IPVLAN.Addr.IsValid() {
 		return err
 	}

@@ -67,6 +67,11 @@ func SetGroup(index int, group uint32) Request {
 	return Request{Type: unix.RTM_NEWLINK, Data: AppendUint32(ifinfo(index, 0, 0), unix.IFLA_GROUP, group)}
 }
 
+// SetMaster is the request that puts a link into a VRF, bridge or bond.
+func SetMaster(index, master int) Request {
+	return Request{Type: unix.RTM_NEWLINK, Data: AppendUint32(ifinfo(index, 0, 0), unix.IFLA_MASTER, uint32(master))}
+}
+
 // DeleteLink is the request that deletes a link.
 func DeleteLink(index int) Request { return Request{Type: unix.RTM_DELLINK, Data: ifinfo(index, 0, 0)} }
 
