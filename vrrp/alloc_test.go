@@ -27,7 +27,7 @@ func (t *tape) Promote(string, bool) error          { return nil }
 func (t *tape) Announce(string, []netip.Addr) error { return nil }
 func (t *tape) Sockets() (Sockets, error)           { return tapeSockets{t}, nil }
 
-func (t *tape) Listen(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {
+func (t *tape) HearClaims(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.Closer, error) {
 	return nil, nil
 }
 

@@ -2,75 +2,117 @@ package vrrp
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+	"unsafe"
 
-	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ndp"
-	"github.com/mdlayher/packet"
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/internal/rtnl"
 )
 
-// announceARP broadcasts an ARP request whose sender and target are the address (RFC 5227, Section 3 calls it an
-// announcement): it renews the entry of everyone who has one, and moves the MAC in switches.
-func (h *hostNetwork) announceARP(l *rtnl.Link, addr netip.Addr) error {
-	frame, err := arp.NewPacket(arp.OperationRequest, l.MAC, addr, ethernetBroadcast, addr)
-	if err != nil {
-		return err
-	}
-	payload, err := frame.MarshalBinary()
-	if err != nil {
-		return err
-	}
-	return h.sendFrame(l, unix.ETH_P_ARP, payload, ethernetBroadcast)
+// announcer sends frames in batches, on any interface. Its socket is of no protocol: nothing that arrives is for us.
+type announcer struct {
+	mu   sync.Mutex // guards the fields below
+	fd   int        // 0 before it is opened
+	buf  []byte     // of all frames of a batch
+	ends []int      // of each in buf
+
+	headers [batch]mmsghdr
+	iovecs  [batch]unix.Iovec
+	names   [batch]unix.RawSockaddrLinklayer
 }
 
-// sendFrame sends on a socket that is kept for sending.
-func (h *hostNetwork) sendFrame(l *rtnl.Link, protocol int, payload []byte, to net.HardwareAddr) error {
-	conn, err := h.frameConn(l, protocol)
-	if err != nil {
+// announce tells of each address on the link.
+func (a *announcer) announce(l *rtnl.Link, addrs []netip.Addr, router bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.open(); err != nil {
 		return err
 	}
-	if _, err = conn.WriteTo(payload, &packet.Addr{HardwareAddr: to}); err != nil {
-		h.forget(frameKey{l.Index, protocol})
+	var errs []error
+	for part := range slices.Chunk(addrs, batch) {
+		a.buf, a.ends = a.buf[:0], a.ends[:0]
+		for i, addr := range part {
+			if err := a.add(l, addr, router, &a.names[i]); err != nil {
+				return err
+			}
+		}
+		errs = append(errs, a.send(len(part)))
 	}
+	return errors.Join(errs...)
+}
+
+// open does so in the namespace of whoever needs it first.
+func (a *announcer) open() (err error) {
+	if a.fd == 0 {
+		a.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	}
+	if err != nil {
+		a.fd = 0
+	}
+	return os.NewSyscallError("packet socket", err)
+}
+
+// add writes one announcement, and where it goes.
+func (a *announcer) add(l *rtnl.Link, addr netip.Addr, router bool, to *unix.RawSockaddrLinklayer) (err error) {
+	*to = unix.RawSockaddrLinklayer{Family: unix.AF_PACKET, Ifindex: int32(l.Index), Halen: 6}
+	if addr.Is6() {
+		to.Protocol = networkOrder(unix.ETH_P_IPV6)
+		copy(to.Addr[:], allNodesMAC)
+		a.buf, err = appendND(a.buf, l.MAC, addr, router)
+	} else {
+		to.Protocol = networkOrder(unix.ETH_P_ARP)
+		copy(to.Addr[:], ethernetBroadcast)
+		a.buf = appendARP(a.buf, l.MAC, addr)
+	}
+	a.ends = append(a.ends, len(a.buf))
 	return err
 }
 
-// frameKey is an interface and a protocol.
-type frameKey struct{ index, protocol int }
+// networkOrder is a number as it is in memory when its bytes are in the order of the wire.
+func networkOrder(v uint16) uint16 { return binary.NativeEndian.Uint16([]byte{byte(v >> 8), byte(v)}) }
 
-func (h *hostNetwork) frameConn(l *rtnl.Link, protocol int) (*packet.Conn, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	key := frameKey{l.Index, protocol}
-	if conn, ok := h.frames[key]; ok {
-		return conn, nil
+// send sends the batch. A frame that cannot be sent keeps none of the others back.
+func (a *announcer) send(count int) error {
+	start := 0
+	for i := range count {
+		a.iovecs[i].Base = &a.buf[start]
+		a.iovecs[i].SetLen(a.ends[i] - start)
+		start = a.ends[i]
+		h := &a.headers[i].Msghdr
+		*h = unix.Msghdr{Iov: &a.iovecs[i], Name: (*byte)(unsafe.Pointer(&a.names[i])), Namelen: unix.SizeofSockaddrLinklayer}
+		h.SetIovlen(1)
 	}
-	ifi := &net.Interface{Index: l.Index, Name: l.Name, HardwareAddr: l.MAC, MTU: l.MTU}
-	conn, err := packet.Listen(ifi, packet.Datagram, protocol, nil)
-	if err == nil {
-		err = conn.SetBPF([]bpf.RawInstruction{{Op: 6}}) // ret 0: nothing that arrives is for us
+	var failed error
+	for done := 0; done < count; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(a.fd), uintptr(unsafe.Pointer(&a.headers[done])), uintptr(count-done), 0, 0, 0)
+		switch errno {
+		case 0:
+			done += int(n)
+		case unix.EINTR:
+		default:
+			failed = os.NewSyscallError("sendmmsg", errno)
+			done++
+		}
 	}
-	if err == nil {
-		h.frames[key] = conn
-	}
-	return conn, err
+	return failed
 }
 
-func (h *hostNetwork) forget(key frameKey) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if conn, ok := h.frames[key]; ok {
-		_ = conn.Close()
-		delete(h.frames, key)
-	}
+// appendARP writes an ARP request whose sender and target are the address (RFC 5227, Section 3 calls it an announcement): it
+// renews the entry of everyone who has one, and moves the MAC in switches.
+func appendARP(b []byte, mac net.HardwareAddr, addr netip.Addr) []byte {
+	ip := addr.As4()
+	b = append(b, 0, 1, 8, 0, 6, 4, 0, 1) // Ethernet, IPv4, a request
+	b = append(append(b, mac...), ip[:]...)
+	return append(append(b, ethernetBroadcast...), ip[:]...)
 }
 
 var (
@@ -78,24 +120,22 @@ var (
 	allNodesMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 )
 
-// announceND sends an unsolicited neighbour advertisement to all nodes (RFC 4861, Section 7.2.6), as a whole packet: its source
+// appendND writes an unsolicited neighbour advertisement to all nodes (RFC 4861, Section 7.2.6), as a whole packet: its source
 // is the address itself, which need not be bound for that.
-func (h *hostNetwork) announceND(l *rtnl.Link, addr netip.Addr) error {
+func appendND(b []byte, mac net.HardwareAddr, addr netip.Addr, router bool) ([]byte, error) {
 	message, err := ndp.MarshalMessageChecksum(&ndp.NeighborAdvertisement{
-		Router: h.forwards6(l.Name), Override: true, TargetAddress: addr,
-		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: l.MAC}},
+		Router: router, Override: true, TargetAddress: addr,
+		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: mac}},
 	}, addr, allNodes)
 	if err != nil {
-		return err
+		return b, err
 	}
-	header := make([]byte, 40, 40+len(message))
-	header[0] = 6 << 4
-	binary.BigEndian.PutUint16(header[4:], uint16(len(message)))
-	header[6], header[7] = unix.IPPROTO_ICMPV6, 255
 	src, dst := addr.As16(), allNodes.As16()
-	copy(header[8:], src[:])
-	copy(header[24:], dst[:])
-	return h.sendFrame(l, unix.ETH_P_IPV6, append(header, message...), allNodesMAC)
+	b = append(b, 6<<4, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(message)))
+	b = append(b, unix.IPPROTO_ICMPV6, 255)
+	b = append(append(b, src[:]...), dst[:]...)
+	return append(b, message...), nil
 }
 
 // forwarding is whether an interface's host is a router, as of some time.

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-lb/holdfast/internal/iproute"
@@ -22,20 +21,20 @@ import (
 )
 
 type hostNetwork struct {
-	mirror   *rtnl.Mirror
-	sysctls  sysctl.Keeper
-	firewall firewall
+	mirror    *rtnl.Mirror
+	sysctls   sysctl.Keeper
+	firewall  firewall
+	announcer announcer
 
 	mu      sync.Mutex // guards the fields below
 	command *rtnl.Conn
-	frames  map[frameKey]*packet.Conn
 	routers map[string]forwarding
 	vmacs   map[string]string // the links that were made, with their parents
 	relaxed []string          // parameters that go back when the last of them has gone
 }
 
 func newHostNetwork() Network {
-	return &hostNetwork{mirror: rtnl.NewMirror(), frames: make(map[frameKey]*packet.Conn), routers: make(map[string]forwarding), vmacs: make(map[string]string)}
+	return &hostNetwork{mirror: rtnl.NewMirror(), routers: make(map[string]forwarding), vmacs: make(map[string]string)}
 }
 
 // conn gives orders to the kernel. It is opened when it is first needed, in the namespace of whoever needs it.
@@ -253,15 +252,8 @@ func (h *hostNetwork) Announce(name string, addrs []netip.Addr) error {
 	if !announces(&l) {
 		return nil
 	}
-	var errs []error
-	for _, addr := range addrs {
-		if addr.Is6() {
-			errs = append(errs, h.announceND(&l, addr))
-		} else {
-			errs = append(errs, h.announceARP(&l, addr))
-		}
-	}
-	return errors.Join(errs...)
+	router := slices.ContainsFunc(addrs, netip.Addr.Is6) && h.forwards6(l.Name)
+	return h.announcer.announce(&l, addrs, router)
 }
 
 // announces says whether the link has ARP and neighbour discovery.
