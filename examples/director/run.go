@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -347,12 +348,16 @@ func (d *director) held() (instances, services int) {
 	return d.instances, d.services
 }
 
+// settled is when what reading the file and becoming MASTER took of memory is given back: left idle, the runtime keeps it for minutes.
+const settled = 10 * time.Second
+
 func (d *director) tellReady(ctx context.Context) {
 	select {
 	case <-d.controller.Ready():
 		instances, services := d.held()
 		d.log.Info("ready", "file", d.file, "instances", instances, "services", services, "ipvs", d.table != nil)
 		d.systemd.ready(instances, services)
+		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.systemd.keepAlive(ctx, func() { d.controller.Status() })
 	case <-ctx.Done():
 	}
