@@ -236,3 +236,49 @@ func FuzzParseTime(f *testing.F) {
 		}
 	})
 }
+
+// TestAppointments: a time of day comes again each day with reload_repeat and goes away without; a date goes away; what the file
+// says is told once, and is in the status while it is to come.
+func TestAppointments(t *testing.T) {
+	for _, c := range []struct {
+		repeat, layout string
+		again          bool
+	}{{"", time.TimeOnly, false}, {" reload_repeat\n", time.TimeOnly, true}, {" reload_repeat\n", time.DateTime, false}} {
+		path := filepath.Join(t.TempDir(), "at")
+		d, _ := running(t, "global_defs {\n reload_time_file "+path+"\n"+c.repeat+"}\n"+good)
+		events := d.controller.Subscribe(1000)
+		a := appointments{director: d}
+		a.follow(d.asked().TimeFile)
+		now := time.Now().Truncate(time.Second)
+		if err := os.WriteFile(path, []byte(now.Add(10*time.Second).Format(c.layout)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if wait := a.look(t.Context(), now); wait != 10*time.Second {
+				t.Errorf("%+v: the next look is in %v", c, wait)
+			}
+		}
+		if at := d.controller.Status().Scheduled; at == nil || !strings.Contains(at.Reason, path) {
+			t.Errorf("%+v: the status has %+v", c, at)
+		}
+		a.look(t.Context(), now.Add(10*time.Second))
+		wait := a.look(t.Context(), now.Add(10*time.Second))
+		_, err := os.Lstat(path)
+		if there := err == nil; there != c.again || wait != lookAgain || a.when.IsZero() == c.again || c.again && a.when.Sub(now) < 23*time.Hour {
+			t.Errorf("%+v: the file is there: %v; next %v, look in %v", c, there, a.when, wait)
+		}
+		a.watch.Close()
+		var told []string
+		for _, line := range reloads(t, events) {
+			word, _, _ := strings.Cut(line, " ")
+			told = append(told, word)
+		}
+		want := "SCHEDULED BEGUN OK"
+		if c.again {
+			want += " SCHEDULED"
+		}
+		if got := strings.Join(told, " "); got != want {
+			t.Errorf("%+v: told %s, want %s", c, got, want)
+		}
+	}
+}
