@@ -98,6 +98,53 @@ func (c *contender) atRest(b *testing.B) {
 	b.Logf("%s with %d services does not come to rest in %v", c.name, c.services, patience)
 }
 
+// BenchmarkKernelStart compares the time, and the processor time, from the start of director and keepalived to a complete table, in
+// turns in the same kernel: the median of so many starts.
+func BenchmarkKernelStart(b *testing.B) {
+	if !lab.KernelBench(b) {
+		return
+	}
+	lab.Need(b, "ip", "ipvsadm", "keepalived")
+	for _, services := range []int{2000, 10000} {
+		b.Run(strconv.Itoa(services), func(b *testing.B) {
+			all := make(map[string][]float64)
+			for b.Loop() {
+				for _, name := range []string{"keepalived", "director"} {
+					startOnce(b, &contender{name: name, dir: b.TempDir(), services: services}, all)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for what, values := range all {
+				slices.Sort(values)
+				b.ReportMetric(values[len(values)/2], what)
+			}
+		})
+	}
+}
+
+func startOnce(b *testing.B, c *contender, all map[string][]float64) {
+	c.open(b)
+	defer c.table.Close()
+	c.write(b, 0, 0)
+	c.start(b)
+	defer func() { c.process.Kill(); <-c.process.Done() }()
+	if took, ok := c.until(b, c.began, 1); ok {
+		all[c.name+"-ms"] = append(all[c.name+"-ms"], ms(took))
+		all[c.name+"-cpu-ms"] = append(all[c.name+"-cpu-ms"], ms(usage(b, c.process).CPU))
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// open makes the contender a host, and a way to look at its table.
+func (c *contender) open(b *testing.B) {
+	c.host = lab.New(b).Host("lb", "10.9.0.1/24")
+	err := c.host.Do(func() (err error) { c.table, err = ipvs.Open(ipvs.ClientOptions{}); return err })
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // BenchmarkKernelReload compares director and keepalived, in turns in the same kernel: from the start to a complete table; from
 // SIGHUP to one changed weight, and to one in each tenth service, in the table; processor time of the start, of a reload that
 // changes nothing, and of ten seconds at rest; memory. One that is not there within four minutes is not measured any further.
@@ -123,13 +170,8 @@ func BenchmarkKernelReload(b *testing.B) {
 }
 
 func measure(b *testing.B, c *contender, sums map[string]float64) {
-	c.host = lab.New(b).Host("lb", "10.9.0.1/24")
 	add := func(what string, v float64) { sums[c.name+"-"+what] += v }
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	err := c.host.Do(func() (err error) { c.table, err = ipvs.Open(ipvs.ClientOptions{}); return err })
-	if err != nil {
-		b.Fatal(err)
-	}
+	c.open(b)
 	defer c.table.Close()
 	c.write(b, 0, 0)
 	c.start(b)
