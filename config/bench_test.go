@@ -38,7 +38,7 @@ func BenchmarkReread(b *testing.B) {
 		for _, c := range []struct {
 			name  string
 			every int
-		}{{"none", 0}, {"one", services}, {"tenth", 10}} {
+		}{{"none", 0}, {"one", services}, {"tenth", 10}, {"all", 1}} {
 			b.Run(fmt.Sprintf("services=%d/changed=%s", services, c.name), func(b *testing.B) {
 				l := config.Loader{Cache: new(config.Cache)}
 				texts := [2]string{sample.VirtualServers(services)}
