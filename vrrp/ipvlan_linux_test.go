@@ -72,6 +72,9 @@ func TestKernelIPVLAN(t *testing.T) {
 				_, err := client.Run(t.Context(), "ping", "-c1", "-W1", addr)
 				return err == nil
 			})
+			if name == "plain" {
+				exchangeIPVLAN(t, ra, a, wish(200), addr)
+			}
 			if name == "own address" {
 				disturbIPVLAN(t, a, b, link, addr, wish(200).IPVLAN.Addr)
 			}
@@ -83,6 +86,24 @@ func TestKernelIPVLAN(t *testing.T) {
 			if after := sysctls(t, a); after != before {
 				t.Errorf("sysctls were\n%s\nand are\n%s", before, after)
 			}
+		})
+	}
+}
+
+// exchangeIPVLAN makes the link one with a virtual MAC address, and back.
+func exchangeIPVLAN(t *testing.T, r *vrrp.Router, h *lab.Host, in vrrp.Instance, addr string) {
+	other := in
+	other.IPVLAN.Use, other.VMAC.Use = false, true
+	for _, c := range []struct {
+		in   vrrp.Instance
+		kind string
+	}{{other, "macvlan mode private"}, {in, "ipvlan  mode l2"}} {
+		if err := r.Set([]vrrp.Instance{c.in}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 20*time.Second, "the address is on a "+c.kind, func() bool {
+			out, err := h.Run(t.Context(), "ip", "-d", "link", "show", "vrrp.51")
+			return err == nil && strings.Contains(out, c.kind) && on(h, "vrrp.51", addr)
 		})
 	}
 }

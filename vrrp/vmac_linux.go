@@ -103,7 +103,7 @@ func (h *hostNetwork) child(v VirtualLink, parent rtnl.Link) (index int, err err
 	case old.Kind != "macvlan" && old.Kind != "ipvlan":
 		return 0, fmt.Errorf("an interface of that name is there, and of another kind: choose another name: %w", fs.ErrExist)
 	default:
-		if err := h.orders(rtnl.DeleteLink(old.Index)); err != nil {
+		if err := ignore(h.orders(rtnl.DeleteLink(old.Index)), unix.ENODEV); err != nil {
 			return 0, err
 		}
 	}
