@@ -199,7 +199,7 @@ const watchDOM = `new MutationObserver(() => {
 }).observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true}); "watching"`
 
 // TestPageShowsADestinationDie: a listener goes away; the check notices, and the page shows it within a second of that,
-// without being asked to.
+// without being asked to. So it does with a claim of an address of the MASTER's.
 func TestPageShowsADestinationDie(t *testing.T) {
 	lab.Need(t, "chromium")
 	t.Parallel()
@@ -230,6 +230,9 @@ func TestPageShowsADestinationDie(t *testing.T) {
 	if shown == 0 || delay > time.Second {
 		t.Errorf("the page showed it after %v", delay)
 	}
+	s.lan.Claim(netip.MustParseAddr("192.0.2.10"), [6]byte{2, 0, 0, 0xbe, 0xef, 1})
+	shows(t, ctx, "#timeline", "02:00:00:be:ef:01 says that it has this address")
+	shows(t, ctx, "#routers", "conflicts claim 1")
 }
 
 func awaitDown(t *testing.T, events *holdfast.Subscription, server string) holdfast.Event {
