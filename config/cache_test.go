@@ -128,7 +128,7 @@ func TestCacheOfAnyEdits(t *testing.T) {
 			pieces = append(pieces, string(text))
 		}
 	}
-	rounds := 100
+	rounds := 60
 	if testing.Short() {
 		rounds = 30
 	}
