@@ -108,7 +108,7 @@ func (r *recording) as() Instance {
 // TestRecordedAdverts reads what keepalived sent in each mode, accepts it, and writes the very same bytes.
 func TestRecordedAdverts(t *testing.T) {
 	list := recordings(t)
-	if len(list) != 32 {
+	if len(list) != 56 {
 		t.Fatalf("%d packets", len(list))
 	}
 	for _, r := range list {
@@ -136,7 +136,13 @@ func TestRecordedAdverts(t *testing.T) {
 		}
 		var w writer
 		w.configure(in)
+		if strings.HasSuffix(r.mode, "-leaves") {
+			in.Priority = 0
+		}
 		w.begin(in.Priority)
+		if a.Priority != in.Priority {
+			t.Errorf("%s: priority %d", r.mode, a.Priority)
+		}
 		if in.HMAC.enabled() { // as if it had been sent at the time that it was signed
 			w.auth.sent = binary.BigEndian.Uint64(a.Trailer[4:]) - 1
 		}
@@ -151,31 +157,38 @@ func TestRecordedAdverts(t *testing.T) {
 }
 
 func testRecordedAH(t *testing.T, r recording, auth *Authenticator) {
-	if err := auth.verifyAH(r.ip, r.ah, r.message, r.src, true); err != nil {
+	group := r.dst.IsMulticast()
+	if err := auth.verifyAH(r.ip, r.ah, r.message, r.src, group); err != nil {
 		t.Error(err)
 	}
-	if err := auth.verifyAH(r.ip, r.ah, r.message, r.src, true); err == nil {
+	if err := auth.verifyAH(r.ip, r.ah, r.message, r.src, group); err == nil {
 		t.Error("AH: the same packet again was accepted")
 	}
 	packet := slices.Concat(r.ip, make([]byte, ahLen), r.message)
 	auth.ahSeq--
-	auth.sealAH(packet, r.src, true)
+	auth.sealAH(packet, r.src, group)
 	if want := slices.Concat(r.ip, r.ah, r.message); !bytes.Equal(packet, want) {
 		t.Errorf("AH: wrote %x, keepalived wrote %x", packet, want)
 	}
-	for _, i := range []int{8, 9, 12, 31, 35, 40, 44, 62} { // TTL, protocol, source, sequence, digest, message
+	fixed, free := []int{9, 12, 31, 35, 40, 44, 62}, []int{1, 6, 10} // protocol, source, sequence, digest, message; TOS, fragment field, IP checksum
+	if group {
+		fixed = append(fixed, 8) // TTL
+	} else {
+		free = append(free, 8)
+	}
+	for _, i := range fixed {
 		damaged := slices.Concat(r.ip, r.ah, r.message)
 		damaged[i] ^= 1
 		auth.ahSeq = 0
-		if err := auth.verifyAH(damaged[:20], damaged[20:44], damaged[44:], r.src, true); err == nil {
+		if err := auth.verifyAH(damaged[:20], damaged[20:44], damaged[44:], r.src, group); err == nil {
 			t.Errorf("AH: accepted with byte %d changed", i)
 		}
 	}
-	for _, i := range []int{1, 6, 10} { // TOS, fragment field, IP checksum may change on the way
+	for _, i := range free { // it may change on the way
 		damaged := slices.Concat(r.ip, r.ah, r.message)
 		damaged[i] ^= 1
 		auth.ahSeq = 0
-		if err := auth.verifyAH(damaged[:20], damaged[20:44], damaged[44:], r.src, true); err != nil {
+		if err := auth.verifyAH(damaged[:20], damaged[20:44], damaged[44:], r.src, group); err != nil {
 			t.Errorf("AH: byte %d changed: %v", i, err)
 		}
 	}
