@@ -447,3 +447,80 @@ func TestSetBeforeRun(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsLeftOfAnInstance: a Router that lives for years, and whose instances come and go, keeps nothing of them.
+func TestNothingIsLeftOfAnInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := vrrptest.NewLAN().Host("10.0.0.1")
+		host.SetLink("uplink", true)
+		a := boot(t, host)
+		wish := func(edit func(in *vrrp.Instance)) vrrp.Instance {
+			in := instance(100)
+			edit(&in)
+			return in
+		}
+		for range 2 {
+			list := append(group(100),
+				wish(func(in *vrrp.Instance) { in.Track = []vrrp.TrackInterface{{Interface: "uplink"}} }),
+				wish(func(in *vrrp.Instance) {
+					in.Name, in.VRID, in.Priority, in.Addrs = "owner", 9, 255, vrrp.MustAddresses("10.0.0.1")
+				}),
+				wish(func(in *vrrp.Instance) { in.Name, in.VRID, in.Peers = "unicast", 10, peers("10.0.0.9") }),
+				wish(func(in *vrrp.Instance) {
+					in.Name, in.VRID, in.Version, in.AuthType, in.Password = "AH", 11, 2, vrrp.AuthAH, "x"
+				}))
+			if err := a.Set(list); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			for i := range list {
+				list[i].Priority = min(list[i].Priority, 200) // and the owner is none any more
+				list[i].Sync = ""
+				if list[i].Name == "web" {
+					list[i].Peers, list[i].Track = peers("10.0.0.7"), nil
+				}
+			}
+			if err := a.Set(list); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			if err := a.Set(nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			if got, want := a.Remains(), "0 instances, 0 names, 0 machines, 0 ports, 0 holders, 0 VMACs, 0 ears, 0 virtual addresses, 0 timers, 0 users of links, 0 unheard"; got != want {
+				t.Errorf("%s", got)
+			}
+		}
+	})
+}
+
+// TestAuthenticationChangesAtRunTime: on both sides, one after the other, and the MASTER stays. AH has a socket of its own.
+func TestAuthenticationChangesAtRunTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := vrrptest.NewLAN()
+		wish := func(priority uint8, auth vrrp.AuthType) vrrp.Instance {
+			in := instance(priority)
+			if in.Version, in.AuthType = 2, auth; auth != vrrp.AuthNone {
+				in.Password = "x"
+			}
+			return in
+		}
+		a, b := boot(t, lan.Host("10.0.0.1"), wish(200, vrrp.AuthNone)), boot(t, lan.Host("10.0.0.2"), wish(100, vrrp.AuthNone))
+		time.Sleep(5 * time.Second)
+		for _, auth := range []vrrp.AuthType{vrrp.AuthAH, vrrp.AuthPass, vrrp.AuthAH, vrrp.AuthNone} {
+			if err := errors.Join(a.Set([]vrrp.Instance{wish(200, auth)}), b.Set([]vrrp.Instance{wish(100, auth)})); err != nil {
+				t.Fatal(err)
+			}
+			heard := b.Status()[0].Stats.AdvertsReceived
+			time.Sleep(10 * time.Second)
+			wantHolders(t, lan, "10.0.0.1")
+			if s := a.Status()[0]; s.Stats.SendErrors != 0 { // the change is told at once, and by the new socket
+				t.Errorf("%v: %+v", auth, s.Stats)
+			}
+			if s := b.Status()[0]; s.State != vrrp.Backup || s.Stats.BecomeMaster != 0 || s.Stats.AuthFailures != 0 || s.Stats.AdvertsReceived-heard < 9 {
+				t.Errorf("%v: %v, %+v", auth, s.State, s.Stats)
+			}
+		}
+	})
+}
