@@ -33,7 +33,7 @@ func (t *tape) HearClaims(string, []netip.Addr, func(netip.Addr, [6]byte)) (io.C
 
 type tapeSockets struct{ *tape }
 
-func (t tapeSockets) Open(Socket, func()) (Conn, error) { return tapeConn{t.tape}, nil }
+func (t tapeSockets) Open(Socket, func()) (Conn, error) { return tapeConn(t), nil }
 func (t tapeSockets) Wait(time.Time) error              { return nil }
 func (t tapeSockets) Wake()                             {}
 func (t tapeSockets) Close() error                      { return nil }
