@@ -84,8 +84,9 @@ func (p *port) reindex() {
 	p.listen()
 }
 
-// bufferPerInstance is room for a few adverts of each instance between two looks at the socket, with what the kernel adds.
-const bufferPerInstance, bufferAtLeast = 8 << 10, 256 << 10
+// bufferPerInstance is room for a few adverts of each instance between two looks at the socket, with what the kernel adds;
+// bufferAtLeast is room for what a flood brings in some milliseconds, lest adverts be lost in it.
+const bufferPerInstance, bufferAtLeast = 8 << 10, 1 << 20
 
 // listen tells the socket what it is for.
 func (p *port) listen() {
