@@ -128,7 +128,7 @@ func TestCacheOfAnyEdits(t *testing.T) {
 			pieces = append(pieces, string(text))
 		}
 	}
-	rounds := 60
+	rounds := 200
 	if testing.Short() {
 		rounds = 30
 	}

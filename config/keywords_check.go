@@ -215,11 +215,13 @@ func decodeCheck(d *decoder, n *Node, r *RealServer) {
 
 // hostChecks are one more check for each host block of a SMTP_CHECK, with what the check says around it.
 func (d *decoder) hostChecks(c *Check) (more []*Check) {
-	for _, n := range c.hosts {
+	hosts := c.hosts
+	c.hosts = nil // the memory of statements is used again
+	for _, n := range hosts {
 		d.warnf(n.Pos, "deprecated", "write one SMTP_CHECK for each", "host is deprecated: it is one more SMTP_CHECK with the options of both")
 		one, options := *c, *c.CheckOptions
 		one.CheckOptions = &options
-		one.Pos, one.end, one.hosts = n.Pos, n.End, nil
+		one.Pos, one.end = n.Pos, n.End
 		decodeBlock(d, n.block(), n.Block, &one, checkKeywords[c.Kind])
 		more = append(more, &one)
 	}
