@@ -15,6 +15,7 @@ type overrides struct {
 type serverOverride struct {
 	weight *int
 	out    bool
+	drain  bool // weight 0 until it is out, beside weight, which comes back with the server
 }
 
 type instanceOverride struct {
@@ -93,6 +94,9 @@ func (s Spec) with(o overrides) Spec {
 			if said.weight != nil {
 				service.Servers[j].Weight = *said.weight
 				service.Servers[j].Drain = service.Servers[j].Drain || *said.weight == 0
+			}
+			if said.drain {
+				service.Servers[j].Weight, service.Servers[j].Drain = 0, true
 			}
 		}
 	}

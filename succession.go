@@ -47,6 +47,7 @@ type (
 		ServerKey
 		Weight *int `json:"weight,omitempty"`
 		Out    bool `json:"out,omitempty"`
+		Drain  bool `json:"drain,omitempty"`
 	}
 	savedInstance struct {
 		Name     string `json:"name"`
@@ -127,7 +128,7 @@ func (e *estate) heirs(instances []vrrp.Instance, now time.Time) (names []string
 func (e *estate) overrides() overrides {
 	o := overrides{servers: make(map[ServerKey]serverOverride), instances: make(map[string]instanceOverride)}
 	for _, s := range e.Servers {
-		o.servers[s.ServerKey] = serverOverride{s.Weight, s.Out}
+		o.servers[s.ServerKey] = serverOverride{s.Weight, s.Out, s.Drain}
 	}
 	for _, in := range e.Instances {
 		o.instances[in.Name] = instanceOverride{in.Priority, in.Out}
@@ -243,7 +244,7 @@ func (c *Controller) estate(kept bool) *estate {
 		e.Services[s.name] = s.quorum
 	}
 	for key, o := range c.over.servers {
-		e.Servers = append(e.Servers, savedServer{key, o.weight, o.out})
+		e.Servers = append(e.Servers, savedServer{key, o.weight, o.out, o.drain})
 	}
 	for name, o := range c.over.instances {
 		e.Instances = append(e.Instances, savedInstance{name, o.priority, o.out})

@@ -115,7 +115,7 @@ func (c *Controller) RemoveInstance(ctx context.Context, name string) error {
 // that it has, also when its weight is missed for the quorum and the sorry server takes over.
 func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) error {
 	return c.override(ctx, key, "weight "+orReset(weight, -1), func(o *serverOverride) {
-		o.weight = nil
+		o.weight, o.drain = nil, false
 		if weight >= 0 {
 			o.weight = &weight
 		}
@@ -123,18 +123,19 @@ func (c *Controller) SetWeight(ctx context.Context, key ServerKey, weight int) e
 }
 
 // SetServerMaintenance takes a real server out of the table at once, whatever its checks say, or lets it back in. It does not count
-// for the quorum meanwhile. [Controller.Drain] is the gentle way.
+// for the quorum meanwhile. Its weight is as before when it comes back. [Controller.Drain] is the gentle way.
 func (c *Controller) SetServerMaintenance(ctx context.Context, key ServerKey, on bool) error {
-	return c.override(ctx, key, "maintenance "+onOff(on), func(o *serverOverride) { *o = serverOverride{out: on} })
+	return c.override(ctx, key, "maintenance "+onOff(on), func(o *serverOverride) { o.out, o.drain = on, false })
 }
 
 // drainInterval is the time between looks at the connections of a draining server.
 const drainInterval = time.Second
 
 // Drain takes a real server out without cutting anyone off: it gets weight 0, and once its last connection has ended it is in
-// maintenance. Drain returns then; if ctx ends before, the weight stays 0. SetServerMaintenance with false lets it back in.
+// maintenance. Drain returns then; if ctx ends before, the weight stays 0. SetServerMaintenance with false lets it back in, with
+// the weight that it had.
 func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
-	if err := c.SetWeight(ctx, key, 0); err != nil {
+	if err := c.StartDrain(ctx, key); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(drainInterval)
@@ -153,6 +154,11 @@ func (c *Controller) Drain(ctx context.Context, key ServerKey) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// StartDrain is how Drain begins, for who wants to know at once whether it can: the server gets weight 0.
+func (c *Controller) StartDrain(ctx context.Context, key ServerKey) error {
+	return c.override(ctx, key, "drain", func(o *serverOverride) { o.drain = true })
 }
 
 // connections counts those of a real server, of any state, in all entries of its service. One that is not in the table has none.

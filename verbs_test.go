@@ -3,8 +3,10 @@ package holdfast_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -122,6 +124,56 @@ func TestOverridesOutliveApply(t *testing.T) {
 			}
 		}
 		w.wantTable(t, bothServers)
+	})
+}
+
+// TestMaintenanceKeepsTheWeight that an operator gave, and so does a drain; the state file has it all.
+func TestMaintenanceKeepsTheWeight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ctx := newWorld(t), t.Context()
+		options := holdfast.Options{Network: w.lan.Host("10.0.0.2"), Table: w.table, StateFile: filepath.Join(t.TempDir(), "state")}
+		first := serverKey("10.0.0.100:80", "10.0.0.11:80")
+		again := func() { // another Controller, which knows what the state file says
+			w.c.Handover()
+			if err := <-w.ended; err != nil {
+				t.Error(err)
+			}
+			w.c = holdfast.New(options)
+			w.start(t, w.spec())
+			time.Sleep(time.Second)
+		}
+		w.c = holdfast.New(options)
+		w.start(t, w.spec())
+		defer w.stop(t)
+		time.Sleep(10 * time.Second)
+		weight := strings.Replace(bothServers, "11:80 -m -w 1", "11:80 -m -w %s", 1)
+		gone := strings.Replace(bothServers, "-a -t 10.0.0.100:80 -r 10.0.0.11:80 -m -w 1\n", "", 1)
+		for _, step := range []struct {
+			what string
+			do   func() error
+			want string
+		}{
+			{"weight", func() error { return w.c.SetWeight(ctx, first, 5) }, fmt.Sprintf(weight, "5")},
+			{"maintenance", func() error { return w.c.SetServerMaintenance(ctx, first, true) }, gone},
+			{"back", func() error { return w.c.SetServerMaintenance(ctx, first, false) }, fmt.Sprintf(weight, "5")},
+			{"start of a drain", func() error { return w.c.StartDrain(ctx, first) }, fmt.Sprintf(weight, "0")},
+			{"drain", func() error { return w.c.Drain(ctx, first) }, gone},
+			{"back from a drain", func() error { return w.c.SetServerMaintenance(ctx, first, false) }, fmt.Sprintf(weight, "5")},
+			{"reset", func() error { return w.c.SetWeight(ctx, first, -1) }, bothServers},
+		} {
+			for _, who := range []string{"", ", in the next Controller"} {
+				if who == "" {
+					if err := step.do(); err != nil {
+						t.Errorf("%s: %v", step.what, err)
+					}
+				} else {
+					again()
+				}
+				if got := strings.TrimSuffix(w.table.Dump(), "\n"); got != step.want {
+					t.Errorf("%s%s:\n%s\nwant:\n%s", step.what, who, got, step.want)
+				}
+			}
+		}
 	})
 }
 

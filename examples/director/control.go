@@ -178,7 +178,7 @@ func (d *director) drain(ctx, life context.Context, v verb) error {
 	if v.Wait {
 		return d.controller.Drain(ctx, key)
 	}
-	if err := d.controller.SetWeight(ctx, key, 0); err != nil {
+	if err := d.controller.StartDrain(ctx, key); err != nil {
 		return err
 	}
 	go func() {
