@@ -19,7 +19,7 @@
 // and writes repetitions out; [Pos.Via] tells what produced a statement. [Decode] gives the [Config]: defaults and inheritance
 // (virtual server, real server, checker) are resolved once, after the whole file is read, so that order does not matter for
 // them; of global_defs the announcement defaults reach the instances below, everything else all. [Lint] applies [Rules].
-// [Format] gives the canonical layout.
+// [Format] gives the canonical layout, of a tree that was changed too ([File.Format]).
 //
 // Nothing is executed and nothing is changed, whatever the file says.
 //

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -193,4 +194,108 @@ func oneBlank(statement string) string {
 		b.WriteByte(c)
 	}
 	return b.String()
+}
+
+// Format writes the tree in the canonical layout: that of a tree that [Parse] made is what the function Format makes of its
+// text. A statement whose Words were changed is written anew, with quotes around what has blanks; one that was added needs no Pos.
+// What is between the statements of a line and of the next is kept as far as it is an empty line.
+func (f *File) Format() []byte {
+	w := &treeWriter{}
+	w.nodes(f.Nodes)
+	return w.out.bytes()
+}
+
+// treeWriter gives a formatter what a tree holds.
+type treeWriter struct {
+	out  formatter
+	line int // in the source, of what was written last; 0 when it has none
+}
+
+func (w *treeWriter) nodes(list []*Node) {
+	for _, n := range list {
+		w.node(n)
+	}
+}
+
+func (w *treeWriter) node(n *Node) {
+	behind := n.Line > 0 && n.Line == w.line
+	if n.Line > 0 { // one that was added stands right behind the one before
+		w.out.gap = w.line > 0 && n.Line > w.line+1
+		w.line = n.Line
+	}
+	if len(n.Words) == 0 {
+		w.out.comment(n.Comment, behind)
+		return
+	}
+	switch {
+	case n.HasBlock && n.language() && n.End.Line == n.Line: // it is about this line
+		w.out.put(n.line())
+	case n.HasBlock:
+		w.out.put(n.statement())
+		w.out.open = true
+		w.out.brace('{')
+		w.nodes(n.Block)
+		w.out.brace('}')
+		w.line = max(w.line, n.End.Line)
+	default:
+		w.out.put(n.statement())
+		w.out.open = true
+	}
+	w.out.comment(n.Comment, true)
+}
+
+// language says that the statement is one of the language around the keywords, or has something of it.
+func (n *Node) language() bool {
+	first := n.Words[0].Text
+	return first != "" && strings.IndexByte("@$~", first[0]) >= 0 || strings.Contains(n.Raw, "$")
+}
+
+// line is the statement with its block on one line.
+func (n *Node) line() string {
+	text := n.statement()
+	if !n.HasBlock {
+		return text
+	}
+	text += " {"
+	for _, inside := range n.Block {
+		text += " " + inside.line()
+	}
+	return text + " }"
+}
+
+// statement is the text of a statement: as it was written, if it still says the same.
+func (n *Node) statement() string {
+	words := wordsOf(n.Raw)
+	if slices.EqualFunc(words, n.Words, func(a, b Word) bool { return a.Text == b.Text && a.Quoted == b.Quoted }) {
+		raw := strings.Trim(n.Raw, blanks)
+		if !n.language() {
+			raw = oneBlank(raw)
+		}
+		return raw
+	}
+	var b strings.Builder
+	for i, w := range n.Words {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(w.written())
+	}
+	return b.String()
+}
+
+// written is the word with quotes if it needs them.
+func (w Word) written() string {
+	if w.Quoted || w.Text == "" || strings.ContainsAny(w.Text, blanks+"#!{}") {
+		return `"` + w.Text + `"`
+	}
+	return w.Text
+}
+
+// wordsOf are the words of a statement's text.
+func wordsOf(raw string) []Word {
+	f, _ := Parse("", []byte(raw))
+	if len(f.Nodes) == 0 {
+		return nil
+	}
+	return f.Nodes[0].Words
 }

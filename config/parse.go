@@ -24,7 +24,8 @@ type Node struct {
 	Block    []*Node
 	// End is the place of the closing brace.
 	End Pos
-	// Comment is the comment at the end of the line, or on it, with its # or !.
+	// Comment is the comment at the end of the line, or on it, with its # or !. One behind a brace of a block is a Node of its
+	// own, with the brace's line: the first in the Block, or the one after it.
 	Comment string
 
 	keyword *Keyword // nil when it is not known, or when it is an entry of a list
