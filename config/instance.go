@@ -11,7 +11,8 @@ type SyncGroup struct {
 	Name    string
 	Members []Word
 	Tracks  []Track
-	// Weights is sync_group_tracking_weight: weights of members' trackers count. Without, such a tracker takes to FAULT.
+	// Weights is sync_group_tracking_weight: weights of members' own trackers count. Without, an interface with a weight and a
+	// file of weight 1 take to FAULT; scripts, BFD sessions and other files with a weight do nothing. Processes count anyway.
 	Weights bool
 	Notification
 }

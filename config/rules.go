@@ -496,18 +496,8 @@ var lintRules = []Rule{
 
 // weight is what a tracker moves a priority by.
 func (l *linter) weight(t Track) int {
-	if t.HasWeight {
-		return t.Weight
+	if t.Kind == "file" && !t.HasWeight {
+		return 0 // that of a file depends on what is in it
 	}
-	for _, s := range l.cfg.Scripts {
-		if t.Kind == "script" && s.Name == t.Name {
-			return s.Weight
-		}
-	}
-	for _, p := range l.cfg.Processes {
-		if t.Kind == "process" && p.Name == t.Name {
-			return p.Weight
-		}
-	}
-	return 0 // that of a file depends on what is in it
+	return l.cfg.weight(t)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -223,6 +224,64 @@ func (d *decoder) validateGroups() {
 		}
 		d.validateTracks(g.Tracks)
 	}
+	for _, v := range d.cfg.Instances {
+		if g := d.cfg.groupOf(v); g != nil && !g.Weights {
+			d.validateMember(v, g)
+		}
+	}
+}
+
+// groupOf is the sync group of an instance: of several the last.
+func (c *Config) groupOf(v *VRRPInstance) *SyncGroup {
+	for _, g := range slices.Backward(c.SyncGroups) {
+		if slices.ContainsFunc(g.Members, func(m Word) bool { return m.Text == v.Name }) {
+			return g
+		}
+	}
+	return nil
+}
+
+// validateMember tells of weights that would move one member of a group alone: they do not count.
+func (d *decoder) validateMember(v *VRRPInstance, g *SyncGroup) {
+	for _, t := range v.Tracks {
+		shared := slices.ContainsFunc(g.Tracks, func(s Track) bool { return s.Kind == t.Kind && s.Name == t.Name })
+		weight := d.cfg.weight(t)
+		effect := "it moves nothing"
+		switch {
+		case weight == 0 || t.Kind == "process" || shared && t.Kind != "interface":
+			continue
+		case t.Kind == "interface", t.Kind == "file" && weight == 1:
+			effect = "it takes to FAULT instead"
+		}
+		d.warnf(t.Pos, "group-weight", "add sync_group_tracking_weight to the group, or track in the group",
+			"instance %s is in vrrp_sync_group %s, where weights of its own trackers do not count: %s %s has weight %d, and %s", v.Name, g.Name, t.Kind, t.Name, weight, effect)
+	}
+}
+
+// weight is what an entry of a track_ list says, or what it names does.
+func (c *Config) weight(t Track) int {
+	if t.HasWeight {
+		return t.Weight
+	}
+	switch t.Kind {
+	case "script":
+		return named(c.Scripts, func(s *Script) bool { return s.Name == t.Name }).Weight
+	case "file":
+		return named(c.Files, func(f *TrackFile) bool { return f.Name == t.Name }).Weight
+	case "process":
+		return named(c.Processes, func(p *TrackProcess) bool { return p.Name == t.Name }).Weight
+	case "bfd":
+		return named(c.BFD, func(b *BFD) bool { return b.Name == t.Name }).Weight
+	}
+	return t.Weight
+}
+
+// named is the first that fits, or the zero value.
+func named[T any](list []*T, fits func(*T) bool) *T {
+	if i := slices.IndexFunc(list, fits); i >= 0 {
+		return list[i]
+	}
+	return new(T)
 }
 
 func (d *decoder) hasInstance(name string) bool {
