@@ -2,6 +2,8 @@ package config
 
 import (
 	_ "embed"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,16 +135,37 @@ var oldKeywords = map[string]string{
 // Keywords lists every keyword, sorted by block and name.
 func Keywords() []Keyword { return slices.Clone(theSchema().rows) }
 
+// Nearest is the one of the known words that was probably meant, empty if none is near enough.
+func Nearest(word string, known []string) string { return nearest(word, slices.Values(known)) }
+
 // nearest is the keyword of the block that was probably meant, if any is near enough.
-func (b *block) nearest(name string) string {
+func (b *block) nearest(name string) string { return nearest(name, maps.Keys(b.keywords)) }
+
+func nearest(name string, all iter.Seq[string]) string {
 	best, distance := "", 1+min(2, len(name)/3)
-	for known := range b.keywords {
+	for known := range all {
 		d := editDistance(name, known)
+		if swapped(name, known) {
+			d = 1
+		}
 		if d < distance || d == distance && best != "" && known < best {
 			best, distance = known, d
 		}
 	}
 	return best
+}
+
+// swapped says that two neighbouring letters make all the difference.
+func swapped(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) - 1 {
+		if a[i] != b[i] {
+			return a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		}
+	}
+	return false
 }
 
 // home is a block that has a keyword of that name, if there is one.

@@ -63,28 +63,41 @@ func checkCommand(args []string, stdout, stderr io.Writer) int {
 	asJSON := flags.Bool("json", false, "")
 	verbose := flags.Bool("v", false, "")
 	id := idFlag(flags)
-	files, err := parse(flags, args, 1, stderr)
+	files, err := parseFiles(flags, args, stdout, stderr)
 	if err != nil {
-		return exitUsage
+		return parseStatus(err)
 	}
 	debug.SetGCPercent(400) // the process ends soon
-	cfg, diags, err := config.Loader{ConfigID: *id}.Load(files[0])
-	if err != nil {
-		fmt.Fprintln(stderr, "director:", err)
-		return exitUsage
+	status, all := exitOK, config.Diagnostics{}
+	for _, name := range files {
+		in, err := readInput(name)
+		if err != nil {
+			fmt.Fprintln(stderr, "director:", err)
+			status = exitUsage
+			continue
+		}
+		cfg, diags, err := in.load(config.Loader{ConfigID: *id})
+		if err != nil {
+			fmt.Fprintln(stderr, "director:", err)
+			status = exitUsage
+			continue
+		}
+		if diags.Count(config.Error) == 0 {
+			diags = append(diags, unfit(cfg)...)
+		}
+		if diags.Count(config.Error) > 0 {
+			status = max(status, exitFailed)
+		}
+		if *asJSON {
+			all = append(all, diags...)
+		} else {
+			printText(stdout, cfg, diags, in, *verbose)
+		}
 	}
-	if diags.Count(config.Error) == 0 {
-		diags = append(diags, unfit(cfg)...)
+	if *asJSON && (len(all) > 0 || status != exitUsage) {
+		printJSON(stdout, all)
 	}
-	if *asJSON {
-		printJSON(stdout, diags)
-	} else {
-		printText(stdout, cfg, diags, *verbose)
-	}
-	if diags.Count(config.Error) > 0 {
-		return exitFailed
-	}
-	return exitOK
+	return status
 }
 
 // unfit is what is wrong with the whole that no line shows, and would keep it from being applied.
@@ -115,8 +128,11 @@ func parts(err error) (list []error) {
 const maxOfAKind = 20
 
 // printText shows each remark with its line. What has no effect and costs convenience only is summed up.
-func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, verbose bool) {
+func printText(w io.Writer, cfg *config.Config, diags config.Diagnostics, in input, verbose bool) {
 	source, told := make(map[string][]string), make(map[string]int)
+	if in.text != nil {
+		source[in.name] = strings.Split(string(in.text), "\n")
+	}
 	for _, d := range diags {
 		if d.Code == "no-effect" && d.Severity == config.Note {
 			continue

@@ -91,7 +91,11 @@ func (c *client) status(ctx context.Context) (s holdfast.Status, err error) {
 func (c *client) command(stderr io.Writer, do func(context.Context) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := do(ctx); err != nil {
+	err := do(ctx)
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitFailed
 	}
@@ -102,8 +106,8 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("status", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
 	control := controlFlag(flags)
-	if _, err := parse(flags, args, 0, stderr); err != nil {
-		return exitUsage
+	if _, err := parse(flags, args, 0, stdout, stderr); err != nil {
+		return parseStatus(err)
 	}
 	c := newClient(*control)
 	return c.command(stderr, func(ctx context.Context) error {
@@ -125,20 +129,23 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 }
 
 // verbCommand is a command that changes something. parse makes a request of the operands.
-func verbCommand(name string, args []string, stderr io.Writer, operands int, noWait bool, parseOperands func(*client, context.Context, []string) (verb, error)) int {
+func verbCommand(name string, args []string, stdout, stderr io.Writer, operands int, noWait bool, parseOperands func(*client, context.Context, []string) (verb, error)) int {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	control := controlFlag(flags)
 	detach := false
 	if noWait {
 		flags.BoolVar(&detach, "no-wait", false, "")
 	}
-	words, err := parse(flags, args, operands, stderr)
+	words, err := parse(flags, args, operands, stdout, stderr)
 	if err != nil {
-		return exitUsage
+		return parseStatus(err)
 	}
 	c := newClient(*control)
 	return c.command(stderr, func(ctx context.Context) error {
 		v, err := parseOperands(c, ctx, words)
+		if errors.Is(err, errAmount) {
+			return misused(name, stderr, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -151,52 +158,69 @@ func verbCommand(name string, args []string, stderr io.Writer, operands int, noW
 	})
 }
 
-func drainCommand(args []string, stderr io.Writer) int {
-	return verbCommand("drain", args, stderr, 2, true, serverOperands)
+func drainCommand(args []string, stdout, stderr io.Writer) int {
+	return verbCommand("drain", args, stdout, stderr, 2, true, serverOperands)
 }
 
-func reloadCommand(args []string, stderr io.Writer) int {
-	return verbCommand("reload", args, stderr, 0, false, func(*client, context.Context, []string) (verb, error) { return verb{}, nil })
+func reloadCommand(args []string, stdout, stderr io.Writer) int {
+	return verbCommand("reload", args, stdout, stderr, 0, false, func(*client, context.Context, []string) (verb, error) { return verb{}, nil })
 }
 
-func failoverCommand(args []string, stderr io.Writer) int {
-	return verbCommand("failover", args, stderr, 1, false, func(_ *client, _ context.Context, words []string) (verb, error) {
+func failoverCommand(args []string, stdout, stderr io.Writer) int {
+	return verbCommand("failover", args, stdout, stderr, 1, false, func(_ *client, _ context.Context, words []string) (verb, error) {
 		return verb{Instance: words[0]}, nil
 	})
 }
 
-func weightCommand(args []string, stderr io.Writer) int {
-	return verbCommand("weight", args, stderr, 3, false, func(c *client, ctx context.Context, words []string) (verb, error) {
-		v, err := serverOperands(c, ctx, words[:2])
-		if err != nil || words[2] == "reset" {
-			return v, err
+// maxWeight is the kernel's.
+const maxWeight = 65535
+
+// errAmount marks what is no amount.
+var errAmount = errors.New("bad amount")
+
+// amount reads N|reset, which is nil.
+func amount(word string, low, high int) (*int, error) {
+	if word == "reset" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(word)
+	if err != nil || n < low || n > high {
+		return nil, fmt.Errorf("%w %q: %d to %d is wanted, or reset, which gives back what the file says", errAmount, word, low, high)
+	}
+	return &n, nil
+}
+
+func weightCommand(args []string, stdout, stderr io.Writer) int {
+	return verbCommand("weight", args, stdout, stderr, 3, false, func(c *client, ctx context.Context, words []string) (verb, error) {
+		n, err := amount(words[2], 0, maxWeight)
+		if err != nil {
+			return verb{}, err
 		}
-		n, err := strconv.Atoi(words[2])
-		v.Weight = &n
+		v, err := serverOperands(c, ctx, words[:2])
+		v.Weight = n
 		return v, err
 	})
 }
 
-func priorityCommand(args []string, stderr io.Writer) int {
-	return verbCommand("priority", args, stderr, 2, false, func(_ *client, _ context.Context, words []string) (v verb, err error) {
+func priorityCommand(args []string, stdout, stderr io.Writer) int {
+	return verbCommand("priority", args, stdout, stderr, 2, false, func(_ *client, _ context.Context, words []string) (v verb, err error) {
 		v.Instance = words[0]
-		if words[1] == "reset" {
-			return v, nil
+		n, err := amount(words[1], 1, 254)
+		if n != nil {
+			p := uint8(*n)
+			v.Priority = &p
 		}
-		n, err := strconv.ParseUint(words[1], 10, 8)
-		p := uint8(n)
-		v.Priority = &p
 		return v, err
 	})
 }
 
 // maintenanceCommand is for an instance, or for a server of a service.
-func maintenanceCommand(args []string, stderr io.Writer) int {
+func maintenanceCommand(args []string, stdout, stderr io.Writer) int {
 	operands := 2
 	if words := withoutFlags(args); len(words) == 3 {
 		operands = 3
 	}
-	return verbCommand("maintenance", args, stderr, operands, false, func(c *client, ctx context.Context, words []string) (v verb, err error) {
+	return verbCommand("maintenance", args, stdout, stderr, operands, false, func(c *client, ctx context.Context, words []string) (v verb, err error) {
 		on := words[0] == "on"
 		if !on && words[0] != "off" {
 			return v, fmt.Errorf("maintenance %s: on or off is wanted", words[0])
@@ -269,8 +293,8 @@ func eventsCommand(args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(follow, "F", false, "")
 	asJSON := flags.Bool("json", false, "")
 	control := controlFlag(flags)
-	if _, err := parse(flags, args, 0, stderr); err != nil {
-		return exitUsage
+	if _, err := parse(flags, args, 0, stdout, stderr); err != nil {
+		return parseStatus(err)
 	}
 	c := newClient(*control)
 	return c.command(stderr, func(ctx context.Context) error {

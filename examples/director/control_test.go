@@ -74,13 +74,17 @@ func TestVerbsRefuse(t *testing.T) {
 	}{
 		{"weight 192.0.2.99:80 192.0.2.11 7", 1, "no service 192.0.2.99:80"},
 		{"weight 192.0.2.10:80 192.0.2.99 7", 1, "no server 192.0.2.99"},
-		{"weight 192.0.2.10:80 192.0.2.11 much", 1, "invalid syntax"},
-		{"weight 192.0.2.10:80", 2, "operands"},
+		{"weight 192.0.2.10:80 192.0.2.11 much", 2, `"much": 0 to 65535 is wanted, or reset`},
+		{"weight 192.0.2.10:80 192.0.2.11 -3", 2, `"-3": 0 to 65535 is wanted, or reset`},
+		{"weight 192.0.2.10:80 192.0.2.11 70000", 2, "  director weight SERVICE SERVER N|reset"},
+		{"priority web 0", 2, `"0": 1 to 254 is wanted, or reset`},
+		{"priority web 300", 2, `"300": 1 to 254 is wanted, or reset`},
+		{"weight 192.0.2.10:80", 2, "1 operand (192.0.2.10:80), wanted 3"},
 		{"priority nobody 5", 1, "nobody"},
-		{"priority web 255", 1, "1 to 254 is wanted"},
+		{"priority web 255", 2, "1 to 254 is wanted"},
 		{"maintenance maybe web", 1, "on or off is wanted"},
 		{"failover nobody", 1, "nobody"},
-		{"drain 192.0.2.10:80", 2, "operands"},
+		{"drain 192.0.2.10:80", 2, "1 operand (192.0.2.10:80), wanted 2"},
 		{"events --fallow", 2, "fallow"},
 	} {
 		status, stdout, stderr := run(strings.Fields(c.args + " --control " + socket)...)

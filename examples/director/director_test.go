@@ -55,6 +55,7 @@ func run(args ...string) (status int, stdout, stderr string) {
 
 func TestExitStatuses(t *testing.T) {
 	sound, broken := file(t, good), file(t, "vrrp_instance web { interfase eth0 }\n")
+	canonical := file(t, "vrrp_instance web {\n    interface eth0\n}\n")
 	for _, c := range []struct {
 		args   string
 		status int
@@ -69,7 +70,20 @@ func TestExitStatuses(t *testing.T) {
 		{"check " + broken, 1, ":1:21: error: unknown keyword \"interfase\" in vrrp_instance; did you mean interface?"},
 		{"check /nonexistent.conf", 2, "no such file"},
 		{"check " + t.TempDir(), 2, "not a regular file"},
-		{"check", 2, "0 operands"},
+		{"check", 2, "director check: no file\n  director check [--json] [-v] [-i ID] FILE"},
+		{"check -h", 0, "  director check [--json] [-v] [-i ID] FILE"},
+		{"run --help", 0, "  director run -f FILE"},
+		{"plan", 2, "no operands, wanted 1\n  director plan "},
+		{"chekc", 2, "did you mean check?"},
+		{"check " + sound + " " + broken, 1, "did you mean interface?"},
+		{"check " + broken + " /nonexistent.conf " + sound, 2, "0 errors, 0 warnings"},
+		{"fmt --check " + sound + " " + broken, 1, broken + " is not in canonical layout"},
+		{"fmt -d " + canonical, 0, ""},
+		{"fmt " + broken + " " + sound, 0, "TCP_CHECK {\n        }\n"},
+		{"fmt -w --check " + sound, 2, "-w writes"},
+		{"explain vrrp_scritp", 1, "did you mean vrrp_script?"},
+		{"explain vrrp_instance/prioritty", 1, "did you mean vrrp_instance/priority?"},
+		{"explain lint/tcp-check-htp", 1, "did you mean tcp-check-http?"},
 		{"check --fast " + sound, 2, "-fast"},
 		{"plan " + sound, 0, "-a -t 192.0.2.10:80 -r 192.0.2.11:80 -g -w 1\n"},
 		{"plan " + sound, 0, "vrrp_instance web add: interface eth0, virtual_router_id 51"},
@@ -100,6 +114,58 @@ func TestExitStatuses(t *testing.T) {
 		if status != c.status || !strings.Contains(strings.ReplaceAll(stdout+stderr, `\"`, `"`), c.says) {
 			t.Errorf("director %s: status %d, want %d and %q; it said:\n%s%s", c.args, status, c.status, c.says, stdout, stderr)
 		}
+	}
+}
+
+// TestStandardInput: - and a pipe are read as files are.
+func TestStandardInput(t *testing.T) {
+	const broken = "vrrp_instance web { interfase eth0 }\n"
+	for _, c := range []struct {
+		args   string
+		text   string
+		status int
+		says   string
+	}{
+		{"check -", broken, 1, "<stdin>:1:21: error: unknown keyword"},
+		{"check -", broken, 1, "    vrrp_instance web { interfase eth0 }\n    "},
+		{"check -", good, 0, "0 errors"},
+		{"check -", "", 0, "0 errors"},
+		{"fmt -", broken, 0, "    interfase eth0\n}\n"},
+		{"fmt -d -", broken, 1, "<stdin> is not in canonical layout"},
+		{"fmt -w -", broken, 2, "cannot be written to"},
+	} {
+		in, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(out, c.text)
+		out.Close()
+		stdin := os.Stdin
+		os.Stdin = in
+		status, stdout, stderr := run(strings.Fields(c.args)...)
+		os.Stdin = stdin
+		in.Close()
+		if status != c.status || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("director %s: status %d, want %d and %q; it said:\n%s%s", c.args, status, c.status, c.says, stdout, stderr)
+		}
+	}
+	in, out, _ := os.Pipe()
+	defer in.Close()
+	fmt.Fprint(out, broken)
+	out.Close()
+	name := fmt.Sprintf("/dev/fd/%d", in.Fd())
+	if status, stdout, stderr := run("check", name); status != 1 || !strings.Contains(stdout, name+":1:21: error: unknown keyword") {
+		t.Errorf("a pipe: status %d %s%s", status, stdout, stderr)
+	}
+}
+
+// TestOneArray: the findings of several files are one JSON value.
+func TestOneArray(t *testing.T) {
+	a, b := file(t, "frob a\n"), file(t, "frob b\n")
+	status, stdout, _ := run("check", "--json", a, b)
+	var list []finding
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || status != 1 || len(list) != 2 || list[0].File != a || list[1].File != b {
+		t.Errorf("status %d, %v: %s", status, err, stdout)
 	}
 }
 

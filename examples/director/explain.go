@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/holdfast-lb/holdfast/config"
@@ -32,9 +33,9 @@ func explain(k config.Keyword) explanation {
 func explainCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("explain", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
-	what, err := parseSome(flags, args, stderr)
+	what, err := parseSome(flags, args, stdout, stderr)
 	if err != nil {
-		return exitUsage
+		return parseStatus(err)
 	}
 	if len(what) > 1 {
 		fmt.Fprintln(stderr, "director explain: one BLOCK/KEYWORD, or none for all")
@@ -46,7 +47,7 @@ func explainCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	list := matching(strings.Trim(topic, "/"))
 	if len(list) == 0 {
-		fmt.Fprintf(stderr, "director: there is no keyword or block %s\n", topic)
+		fmt.Fprintf(stderr, "director: there is no keyword or block %s%s\n", topic, meantTopic(topic))
 		return exitFailed
 	}
 	if *asJSON {
@@ -57,6 +58,29 @@ func explainCommand(args []string, stdout, stderr io.Writer) int {
 		printExplanation(stdout, e)
 	}
 	return exitOK
+}
+
+// meantTopic is the topic that was probably meant: its last word may be a name that there is, in any block.
+func meantTopic(topic string) string {
+	block, name := path.Split(topic)
+	var names, inBlock []string
+	for _, k := range config.Keywords() {
+		names = append(names, k.Name, path.Base(k.Block))
+		if block != "" && within(k.Block, strings.Trim(block, "/")) {
+			inBlock = append(inBlock, k.Name)
+		}
+	}
+	if meant := config.Nearest(name, inBlock); meant != "" {
+		return didYouMean(block + meant)
+	}
+	return didYouMean(config.Nearest(name, names))
+}
+
+func didYouMean(what string) string {
+	if what == "" {
+		return ""
+	}
+	return "; did you mean " + what + "?"
 }
 
 // matching finds a keyword by path or by name, or everything in a block; all for an empty topic.
@@ -89,7 +113,11 @@ func explainRule(code string, stdout, stderr io.Writer) int {
 		}
 	}
 	if !found {
-		fmt.Fprintf(stderr, "director: there is no lint rule %s\n", code)
+		var codes []string
+		for _, r := range config.Rules() {
+			codes = append(codes, r.Code)
+		}
+		fmt.Fprintf(stderr, "director: there is no lint rule %s%s\n", code, didYouMean(config.Nearest(code, codes)))
 		return exitFailed
 	}
 	return exitOK

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,25 +16,51 @@ import (
 func fmtCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("fmt", flag.ContinueOnError)
 	write := flags.Bool("w", false, "")
-	files, err := parse(flags, args, 1, stderr)
-	if err != nil {
-		return exitUsage
+	differs := flags.Bool("check", false, "")
+	flags.BoolVar(differs, "d", false, "")
+	files, err := parseFiles(flags, args, stdout, stderr)
+	if err == nil && *write && *differs {
+		err = misused("fmt", stderr, errors.New("-w writes and --check does not"))
 	}
-	src, err := os.ReadFile(files[0])
+	if err != nil {
+		return parseStatus(err)
+	}
+	status := exitOK
+	for _, name := range files {
+		status = max(status, formatOne(name, *write, *differs, stdout, stderr))
+	}
+	return status
+}
+
+// formatOne prints a file, writes it, or says whether it differs from its canonical layout.
+func formatOne(name string, write, differs bool, stdout, stderr io.Writer) int {
+	in, err := readInput(name)
+	var src []byte
+	if err == nil {
+		src, err = in.bytes()
+	}
+	if err == nil && write && in.text != nil {
+		err = fmt.Errorf("%s cannot be written to: fmt -w is for files", in.name)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)
 		return exitUsage
 	}
-	out, err := config.Format(files[0], src)
+	out, err := config.Format(in.name, src)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFailed
 	}
+	same := bytes.Equal(src, out)
 	switch {
-	case !*write:
+	case differs && same, write && same:
+	case differs:
+		fmt.Fprintf(stdout, "%s is not in canonical layout\n", in.name)
+		return exitFailed
+	case write:
+		err = replaceFile(name, out)
+	default:
 		_, err = stdout.Write(out)
-	case !bytes.Equal(src, out):
-		err = replaceFile(files[0], out)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "director:", err)

@@ -20,9 +20,9 @@ func planCommand(args []string, stdout, stderr io.Writer) int {
 	status := flags.String("status", "", "")
 	control := flags.String("control", "", "")
 	id := idFlag(flags)
-	files, err := parse(flags, args, 1, stderr)
+	files, err := parse(flags, args, 1, stdout, stderr)
 	if err != nil {
-		return exitUsage
+		return parseStatus(err)
 	}
 	r, code, err := load(config.Loader{ConfigID: *id}, holdfast.Translator{}, files[0])
 	if err != nil {

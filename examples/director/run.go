@@ -74,7 +74,7 @@ type director struct {
 	pids                func() // removes the files of our id; nil until they are written
 }
 
-func runCommand(args []string, stderr io.Writer) int {
+func runCommand(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	var o options
 	flags.StringVar(&o.file, "f", "", "")
@@ -88,8 +88,8 @@ func runCommand(args []string, stderr io.Writer) int {
 	watch := flags.Bool("beside", false, "")
 	flags.Func("pid", "", func(name string) error { o.pidFiles = append(o.pidFiles, name); return nil })
 	id := idFlag(flags)
-	if _, err := parse(flags, args, 0, stderr); err != nil {
-		return exitUsage
+	if _, err := parse(flags, args, 0, stdout, stderr); err != nil {
+		return parseStatus(err)
 	}
 	o.id = *id
 	if *watch {
