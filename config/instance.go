@@ -131,6 +131,7 @@ type VRRPInstance struct {
 
 	vmacShort     bool // VMACAddress lacks its last octet
 	prioritySet   bool
+	wrong         wrong
 	accept        *bool
 	globals       Global // those above the instance, which some defaults are of
 	said          said

@@ -91,6 +91,7 @@ func init() { // the tables refer to each other
 			v := &VRRPInstance{Pos: n.Pos, Name: n.Words[1].Text, Priority: 100, AdvertInt: time.Second}
 			v.globals = c.Global // those of now: see late-globals
 			decodeBlock(d, n.block(), n.Block, v, instanceKeywords)
+			v.wrong = append(v.wrong, wrongIn(n.block(), n.Block)...)
 			c.Instances = append(c.Instances, v)
 		},
 		"SSL": func(d *decoder, n *Node, c *Config) {

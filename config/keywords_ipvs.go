@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +23,8 @@ func initServers() {
 	methodOf := func(d *decoder, n *Node, v *VirtualServer) {
 		if method, tun, ok := d.method(n); ok {
 			v.Method, v.Tunnel = method, tun
+		} else {
+			v.wrong = append(v.wrong, "lb_kind")
 		}
 	}
 	serverKeywords = withPolicy(map[string]setter[VirtualServer]{
@@ -136,10 +139,12 @@ func decodeGranularity(d *decoder, n *Node, v *VirtualServer) {
 func decodeRealServer(d *decoder, n *Node, v *VirtualServer) {
 	a, ok := d.addressPort(n.Values())
 	if !ok {
+		v.wrong = append(v.wrong, "real_server")
 		return
 	}
 	r := &RealServer{Pos: n.Pos, end: n.End, Addr: a, Weight: -1, InhibitOnFailure: v.inhibit}
 	decodeBlock(d, n.block(), n.Block, r, realKeywords)
+	r.wrongCheck = slices.ContainsFunc(wrongIn(n.block(), n.Block), func(k string) bool { return strings.HasSuffix(k, "_CHECK") || strings.HasSuffix(k, "_GET") })
 	v.RealServers = append(v.RealServers, r)
 }
 
@@ -149,6 +154,7 @@ func decodeVirtualServer(d *decoder, n *Node, c *Config) {
 		return
 	}
 	decodeBlock(d, n.block(), n.Block, v, serverKeywords)
+	v.wrong = append(v.wrong, wrongIn(n.block(), n.Block)...)
 	c.VirtualServers = append(c.VirtualServers, v)
 }
 

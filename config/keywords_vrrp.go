@@ -37,8 +37,13 @@ func instanceTable() map[string]setter[VRRPInstance] {
 		},
 		"strict_mode":          givenFlag(func(v *VRRPInstance) **bool { return &v.said.strict }),
 		"timer_expired_backup": decodeExpired, "thread_timer_expired": decodeExpired,
-		"old_unicast_checksum":       decodeOldChecksum,
-		"virtual_ipaddress":          func(d *decoder, n *Node, v *VRRPInstance) { v.Addresses = append(v.Addresses, d.addresses(n)...) },
+		"old_unicast_checksum": decodeOldChecksum,
+		"virtual_ipaddress": func(d *decoder, n *Node, v *VRRPInstance) {
+			before := d.diags.errors()
+			if v.Addresses = append(v.Addresses, d.addresses(n)...); d.diags.errors() > before {
+				v.wrong = append(v.wrong, "virtual_ipaddress")
+			}
+		},
 		"virtual_ipaddress_excluded": func(d *decoder, n *Node, v *VRRPInstance) { v.Excluded = append(v.Excluded, d.addresses(n)...) },
 		"no_virtual_ipaddress":       flag(func(v *VRRPInstance) *bool { return &v.NoAddresses }),
 		"track_script":               track, "track_interface": track, "track_file": track, "track_process": track, "track_bfd": track,

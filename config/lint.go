@@ -78,9 +78,12 @@ func (l *linter) virtualServer(v *VirtualServer) {
 }
 
 // say reports at a place, unless its line says to be silent.
-func (l *linter) say(pos Pos, format string, args ...any) {
+func (l *linter) say(pos Pos, format string, args ...any) { l.sayFix(pos, l.rule.Fix, format, args...) }
+
+// sayFix is say where the case has a fix of its own.
+func (l *linter) sayFix(pos Pos, fix, format string, args ...any) {
 	if !l.cfg.ignores(pos, l.rule.Code) {
-		l.diags.add(pos, l.rule.Severity, l.rule.Code, l.rule.Fix, format, args...)
+		l.diags.add(pos, l.rule.Severity, l.rule.Code, fix, format, args...)
 	}
 }
 
@@ -96,6 +99,9 @@ func (v *VRRPInstance) held() []VirtualAddress { return slices.Concat(v.Addresse
 
 // httpPorts are those where HTTP is spoken, or a proxy in front of it.
 var httpPorts = map[uint16]bool{80: true, 81: true, 443: true, 591: true, 3000: true, 5000: true, 8000: true, 8008: true, 8080: true, 8081: true, 8088: true, 8443: true, 8888: true, 9000: true}
+
+// tlsPorts are those of them where TLS is spoken.
+var tlsPorts = map[uint16]bool{443: true, 8443: true}
 
 // protocolChecks are the checks that see more than a TCP_CHECK, by the port where their protocol is spoken.
 var protocolChecks = map[uint16]string{

@@ -93,12 +93,12 @@ func (d *decoder) resolveServer(v *VirtualServer) {
 func (d *decoder) defaults(v *VirtualServer) {
 	if v.Scheduler == "" {
 		v.Scheduler = "wlc"
-		d.warnf(v.Pos, "default", "add lb_algo wlc", "virtual_server %s has no lb_algo: it is wlc", v)
+		d.defaulted(v, v.wrong.has("lb_algo", "lvs_sched"), "default", "add lb_algo wlc", "virtual_server %s has no lb_algo: it is wlc")
 	}
 	if v.Method == "" {
 		v.Method = "NAT"
 		if !allHaveMethod(v) {
-			d.warnf(v.Pos, "default", "add lb_kind NAT", "virtual_server %s has no lb_kind: it is NAT", v)
+			d.defaulted(v, v.wrong.has("lb_kind", "lvs_method"), "default", "add lb_kind NAT", "virtual_server %s has no lb_kind: it is NAT")
 		}
 	}
 	v.Family = cmp.Or(v.Family, v.granularityFamily)
@@ -114,7 +114,14 @@ func (d *decoder) defaults(v *VirtualServer) {
 		v.Protocol = ""
 	case v.Protocol == "":
 		v.Protocol = "UDP"
-		d.warnf(v.Pos, "default-protocol", "add protocol TCP", "virtual_server %s has no protocol: it is UDP", v)
+		d.defaulted(v, v.wrong.has("protocol"), "default-protocol", "add protocol TCP", "virtual_server %s has no protocol: it is UDP")
+	}
+}
+
+// defaulted tells of a default, unless the keyword stands there and something is wrong with it.
+func (d *decoder) defaulted(v *VirtualServer, told bool, code, hint, format string) {
+	if !told {
+		d.warnf(v.Pos, code, hint, format, v)
 	}
 }
 

@@ -16,8 +16,8 @@ const (
 var lintRules = []Rule{
 	{
 		Code: "tcp-check-http", Severity: Note,
-		Why: "A TCP check sees only that a port answers. A web server or proxy goes on answering when the application behind it is gone: clients get errors, and the server stays in.",
-		Fix: "use HTTP_GET { url { path / status_code 200 } }",
+		Why: "A TCP check sees only that a port answers. A web server or proxy goes on answering when the application behind it is gone: clients get errors, and the server stays in. It is said once for each virtual_server, at the first such check, whose like the others are.",
+		Fix: "use HTTP_GET { url { path / status_code 200 } }, or SSL_GET where TLS is spoken",
 		check: func(l *linter, v *VirtualServer, r *RealServer, c *Check) {
 			if c.Kind != "TCP_CHECK" || !c.first || !httpPorts[c.Addr.Port()] && !httpPorts[v.Addr.Port()] {
 				return
@@ -25,7 +25,11 @@ var lintRules = []Rule{
 			if r.seen() {
 				return
 			}
-			l.say(c.Pos, "a TCP check sees only that port %d answers: when the application behind it is gone and the web server or proxy still listens, clients get errors and the server stays in", c.Addr.Port())
+			fix := "use HTTP_GET { url { path / status_code 200 } }"
+			if tlsPorts[c.Addr.Port()] {
+				fix = "use SSL_GET { url { path / status_code 200 } }"
+			}
+			l.sayFix(c.Pos, fix, "a TCP check sees only that port %d answers: when the application behind it is gone and the web server or proxy still listens, clients get errors and the server stays in", c.Addr.Port())
 		},
 	},
 	{
@@ -55,10 +59,10 @@ var lintRules = []Rule{
 	},
 	{
 		Code: "no-check", Severity: Warning,
-		Why: "A real server without a check is never taken out: it gets its share of the clients even when it is dead.",
+		Why: "A real server without a check is never taken out: it gets its share of the clients even when it is dead. It is said for each real_server.",
 		Fix: "add a check, such as HTTP_GET { url { path / status_code 200 } }",
 		server: func(l *linter, _ *VirtualServer, r *RealServer) {
-			if len(r.Checks) == 0 {
+			if len(r.Checks) == 0 && !r.wrongCheck {
 				l.say(r.Pos, "real_server %v has no check: it gets its share of the clients even when it is dead", r.Addr)
 			}
 		},
@@ -165,7 +169,7 @@ var lintRules = []Rule{
 		Fix: "add protocol TCP, or use UDP_CHECK or DNS_CHECK",
 		check: func(l *linter, v *VirtualServer, _ *RealServer, c *Check) {
 			overTCP := c.Kind == "TCP_CHECK" || c.Kind == "SMTP_CHECK" || c.http() || overTCPOnly[c.Kind]
-			if v.Protocol == "UDP" && overTCP && c.first {
+			if v.Protocol == "UDP" && overTCP && c.first && !v.wrong.has("protocol") {
 				l.say(c.Pos, "%s of a service over UDP", c.Kind)
 			}
 		},
@@ -274,7 +278,7 @@ var lintRules = []Rule{
 		Why: "A service with one real server and no sorry server has nobody to turn to when its check fails: taking the server out cuts off its last clients.",
 		Fix: "add a second real server or a sorry_server",
 		service: func(l *linter, v *VirtualServer) {
-			if len(v.RealServers) == 1 && v.SorryServer == nil {
+			if len(v.RealServers) == 1 && v.SorryServer == nil && !v.wrong.has("real_server", "sorry_server") {
 				l.say(v.Pos, "virtual_server %s has one real server", v)
 			}
 		},
@@ -284,7 +288,7 @@ var lintRules = []Rule{
 		Why: "A service without real servers refuses every client.",
 		Fix: "add real_server ADDR PORT { }",
 		service: func(l *linter, v *VirtualServer) {
-			if len(v.RealServers) == 0 {
+			if len(v.RealServers) == 0 && !v.wrong.has("real_server") {
 				l.say(v.Pos, "virtual_server %s has no real server", v)
 			}
 		},

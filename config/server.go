@@ -41,6 +41,7 @@ type VirtualServer struct {
 	Omega     bool
 
 	granularityFamily string
+	wrong             wrong
 	virtualhost       string
 	alpha             bool
 	inhibit           bool
@@ -67,6 +68,7 @@ type RealServer struct {
 	Notification
 	Checks []*Check
 
+	wrongCheck  bool // it has a check that could not be read
 	virtualhost string
 	policy      policy
 	end         Pos

@@ -61,10 +61,10 @@ func (v *VRRPInstance) is6() bool {
 }
 
 func (d *decoder) validateInstance(v *VRRPInstance) {
-	if v.Interface == "" && (!unicast(v) || v.VMAC || v.IPVLAN.Use || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
+	if v.Interface == "" && !v.wrong.has("interface") && (!unicast(v) || v.VMAC || v.IPVLAN.Use || !v.UnicastSource.IsValid() && !v.SourceIP.IsValid()) {
 		d.errorf(v.Pos, "missing-keyword", "add interface IF", "instance %s has no interface", v.Name)
 	}
-	if v.VRID == 0 {
+	if v.VRID == 0 && !v.wrong.has("virtual_router_id") {
 		d.errorf(v.Pos, "missing-keyword", "add virtual_router_id N, the same on all routers of the group", "instance %s has no virtual_router_id", v.Name)
 	}
 	d.validateAddresses(v)
@@ -103,7 +103,7 @@ func unicast(v *VRRPInstance) bool { return len(v.UnicastPeers) > 0 || v.Unicast
 
 func (d *decoder) validateAddresses(v *VRRPInstance) {
 	switch {
-	case len(v.Addresses) > 0 || v.NoAddresses && !v.Strict:
+	case len(v.Addresses) > 0 || v.NoAddresses && !v.Strict || v.wrong.has("virtual_ipaddress"):
 	case v.Version == 3 || v.Strict:
 		d.errorf(v.Pos, "missing-keyword", "add virtual_ipaddress { ADDRESS }", "instance %s has no virtual address", v.Name)
 	default:

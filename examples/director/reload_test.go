@@ -49,7 +49,7 @@ func TestBrokenReloads(t *testing.T) {
 	}{
 		{"an unknown keyword", good + "frobnicate\n", `unknown keyword "frobnicate"`},
 		{"a wrong value", strings.Replace(good, "virtual_router_id 51", "virtual_router_id 0", 1), "virtual_router_id"},
-		{"a missing value", strings.Replace(good, "interface eth0", "interface", 1), "no interface"},
+		{"a missing value", strings.Replace(good, "interface eth0", "interface", 1), "interface has no value"},
 		{"a brace too few", strings.TrimSuffix(good, "}\n"), "never closed"},
 		{"a brace too many", good + "}\n", "}"},
 		{"an open quote", good + "global_defs {\n router_id \"a\n}\n", "quote"},
