@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -56,13 +57,23 @@ func (p Policy) retry() int {
 
 // Validate reports values out of range.
 func (p Policy) Validate() error {
-	switch {
-	case p.DelayLoop < 0 || p.Timeout < 0 || p.Jitter < 0 || p.Retry < 0 || p.Rise < 0 || p.Fall < 0:
-		return fmt.Errorf("check: policy %+v: only Warmup and DelayBeforeRetry may be negative", p)
-	case p.Retry > 0 && p.Fall > 0:
-		return fmt.Errorf("check: policy %+v: Retry and Fall say the same, set one of them", p)
+	var errs []error
+	durations := [...]time.Duration{p.DelayLoop, p.Timeout, p.Jitter}
+	for i, field := range [...]string{"DelayLoop", "Timeout", "Jitter"} {
+		if durations[i] < 0 {
+			errs = append(errs, fmt.Errorf("check: policy: %s is %v, and must not be negative", field, durations[i]))
+		}
 	}
-	return nil
+	counts := [...]int{p.Retry, p.Rise, p.Fall}
+	for i, field := range [...]string{"Retry", "Rise", "Fall"} {
+		if counts[i] < 0 {
+			errs = append(errs, fmt.Errorf("check: policy: %s is %d, and must not be negative", field, counts[i]))
+		}
+	}
+	if p.Retry > 0 && p.Fall > 0 {
+		errs = append(errs, fmt.Errorf("check: policy: Retry %d and Fall %d say the same, set one of them", p.Retry, p.Fall))
+	}
+	return errors.Join(errs...)
 }
 
 // after is the time from a check that took so long to the next one, when it shall come delay later.

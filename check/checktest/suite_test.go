@@ -62,7 +62,7 @@ func TestTheSuiteFindsWhatIsWrong(t *testing.T) {
 		{"always well", tellsWhy, well, "a server that is down passes"},
 		{"no reason", tellsWhy, fn(func(context.Context) error { return errors.New("") }), "the reason is empty"},
 		{"never its fault", tellsWhy, fn(func(context.Context) error { return check.ErrInconclusive }), "no failure of the check"},
-		{"no context", endsAtOnce, well, "whose context had ended succeeded"},
+		{"waits when its context has ended", endsAtOnce, deaf, "still runs"},
 		{"leaves a goroutine", leavesNothing, fn(func(context.Context) error { go func() { <-release }(); return nil }), "goroutines"},
 		{"leaves a goroutine when it is late", silentLeavesNothing, fn(func(ctx context.Context) error { go func() { <-release }(); <-ctx.Done(); return ctx.Err() }), "goroutines"},
 		{"two opinions", reportsTheSame, reporter{well}, "Check says <nil>, Report down"},
