@@ -81,6 +81,8 @@ type Event struct {
 type Subscription struct {
 	hub  *hub
 	wake chan struct{} // holds a token while there is something to look at
+	// before is the number of the last event that happened before it.
+	before uint64
 
 	mu     sync.Mutex // guards the fields below
 	queue  []Event    // at most limit
@@ -104,6 +106,10 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		}
 	}
 }
+
+// Before is the number of the last event that happened before the subscription, 0 if there was none: Next begins with the one
+// after it.
+func (s *Subscription) Before() uint64 { return s.before }
 
 // Close ends the subscription. Next still returns what was buffered.
 func (s *Subscription) Close() {
@@ -174,6 +180,7 @@ func (h *hub) subscribe(limit int) *Subscription {
 		h.subs = make(map[*Subscription]struct{})
 	}
 	h.subs[s] = struct{}{}
+	s.before = h.seq
 	return s
 }
 

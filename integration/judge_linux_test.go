@@ -39,6 +39,9 @@ var differs = map[string]string{
 	"vs-group.conf":             "an empty group is told where it is used",
 	"top-unknown-group.conf":    "keepalived logs an unknown group at run time only; a service that would not be there is an error",
 	"vs-sorry-family.conf":      "told where the sorry server is written, not at the end of the service",
+	"inst-ipvlan.conf":          "2.2.7 has ipvlans of another kind, and wants an address of its own for IPv4",
+	"inst-vrf.conf":             "2.2.7 takes an interface or a VRF, and knows no polling of one interface",
+	"rs-threshold.conf":         "2.2.7 says nothing of what the kernel refuses",
 	"script-weight.conf":        "2.2.7 takes weights up to 254 and cuts others",
 }
 

@@ -180,7 +180,7 @@ func shows(t *testing.T, ctx context.Context, selector, want string) {
 	t.Helper()
 	limit := time.Now().Add(time.Minute)
 	for {
-		got := evaluate[string](t, ctx, fmt.Sprintf("document.querySelector(%q).textContent", selector))
+		got := evaluate[string](t, ctx, fmt.Sprintf("document.querySelector(%q)?.textContent ?? \"\"", selector))
 		if strings.Contains(got, want) {
 			return
 		}

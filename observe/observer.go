@@ -47,6 +47,8 @@ type Observer struct {
 	mu      sync.Mutex // guards the fields below
 	history []holdfast.Event
 	counts  counts
+	last    uint64        // the number of the last event that was observed
+	moved   chan struct{} // closed when one more was, nil when nobody waits
 }
 
 // New makes an Observer that knows every event from now on. It starts nothing.
@@ -94,9 +96,34 @@ func (o *Observer) History() []holdfast.Event {
 	return slices.Clone(o.history)
 }
 
+// reach waits until an event has been observed, or ctx ends.
+func (o *Observer) reach(ctx context.Context, seq uint64) {
+	for {
+		o.mu.Lock()
+		if o.last >= seq {
+			o.mu.Unlock()
+			return
+		}
+		if o.moved == nil {
+			o.moved = make(chan struct{})
+		}
+		moved := o.moved
+		o.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func (o *Observer) observe(e holdfast.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.last = e.Seq; o.moved != nil {
+		close(o.moved)
+		o.moved = nil
+	}
 	o.counts.add(e)
 	if len(o.history) >= o.options.History {
 		o.history = slices.Delete(o.history, 0, len(o.history)-o.options.History+1)

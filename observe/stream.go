@@ -41,6 +41,9 @@ func (h handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	live := o.controller.Subscribe(streamQueueLength) // before the history is read, so that nothing falls between the two
 	defer live.Close()
+	soon, cancel := context.WithTimeout(r.Context(), time.Second) // an Observer that does not run sees nothing
+	o.reach(soon, live.Before())
+	cancel()
 	for _, e := range o.History() {
 		if s.send(e) != nil {
 			return
