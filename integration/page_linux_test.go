@@ -219,6 +219,13 @@ func TestPageShowsADestinationDie(t *testing.T) {
 	shows(t, ctx, "#routers", "MASTER")
 	shows(t, ctx, "#live", "live")
 	evaluate[string](t, ctx, fmt.Sprintf(watchDOM, "192.0.2.10:80"))
+	for range 2 { // when the second check comes, the first has found it well
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
 	l.Close()
 	noticed := awaitDown(t, events, real.String())
 	shows(t, ctx, "#verdict h1", "1 server is down.")
